@@ -1,0 +1,2 @@
+//! `memcached-sidecar`: the program.
+fn main() {}
