@@ -1,1 +1,9 @@
 //! The sidecar of a replicated pair of memcached.
+
+pub mod clock;
+pub mod dataplane;
+pub mod hash;
+pub mod replication;
+pub mod rules;
+pub mod shared;
+pub mod state;

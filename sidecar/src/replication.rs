@@ -1,0 +1,5 @@
+//! Replication, without I/O: the log of writes, the link to the peer, how its writes are applied, and resync.
+
+pub mod journal;
+pub mod log;
+pub mod record;
