@@ -1,1 +1,3 @@
 //! The sidecar of a replicated pair of memcached.
+
+pub mod protocol;
