@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod dataplane;
 pub mod hash;
+pub mod protocol;
 pub mod replication;
 pub mod rules;
 pub mod shared;

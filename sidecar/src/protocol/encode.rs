@@ -1,0 +1,202 @@
+//! The commands that the sidecar sends to memcached: this is the complete list of their forms.
+//!
+//! Each function appends to a buffer that goes upstream as a whole. Keys come from a client, a
+//! peer or a dump and are valid there: 1 to 250 bytes without blank and line feed.
+
+use super::limits::{Dialect, MAX_UNFINISHED_LINE};
+use super::request::{Direction, Keys, StoreMode};
+
+/// A complete value on its way to memcached.
+#[derive(Clone, Copy, Debug)]
+pub struct Store<'a> {
+    /// How it is stored.
+    pub mode: StoreMode,
+    /// The key.
+    pub key: &'a [u8],
+    /// Client flags.
+    pub flags: u32,
+    /// As memcached reads it; see [`Command::Store`](super::Command::Store).
+    pub exptime: i32,
+    /// The CAS of the stored item: its version.
+    pub version: u64,
+    /// Store only over an item of this CAS.
+    pub compare: Option<u64>,
+    /// The value without its line end.
+    pub value: &'a [u8],
+}
+
+/// `ms <key> <len> F<flags> T<exp> E<version> [M<mode>] [C<cas>]` and the value.
+/// Answers `HD`, `NS`, `EX`, `NF`, or an error line.
+#[inline]
+pub fn store(out: &mut Vec<u8>, store: &Store<'_>) {
+    out.reserve(store.key.len() + store.value.len() + 96);
+    out.extend_from_slice(b"ms ");
+    out.extend_from_slice(store.key);
+    out.push(b' ');
+    number(out, store.value.len() as u64);
+    out.extend_from_slice(b" F");
+    number(out, u64::from(store.flags));
+    out.extend_from_slice(b" T");
+    signed(out, store.exptime);
+    out.extend_from_slice(b" E");
+    number(out, store.version);
+    out.extend_from_slice(match store.mode {
+        StoreMode::Set => b"",
+        StoreMode::Add => b" ME",
+        StoreMode::Replace => b" MR",
+        StoreMode::Append => b" MA",
+        StoreMode::Prepend => b" MP",
+    });
+    if let Some(compare) = store.compare {
+        out.extend_from_slice(b" C");
+        number(out, compare);
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(store.value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `ma <key> D<delta> M{I|D} E<version> v`. Answers `VA` with the number, `NF`, or an error line.
+/// Right behind it belongs a [`read_back`].
+#[inline]
+pub fn arithmetic(out: &mut Vec<u8>, direction: Direction, key: &[u8], delta: u64, version: u64) {
+    out.extend_from_slice(b"ma ");
+    out.extend_from_slice(key);
+    out.extend_from_slice(b" D");
+    number(out, delta);
+    out.extend_from_slice(match direction {
+        Direction::Increment => b" MI E",
+        Direction::Decrement => b" MD E",
+    });
+    number(out, version);
+    out.extend_from_slice(b" v\r\n");
+}
+
+/// `mg <key> v f t c u`: the item as it is, without counting as a use. Answers `VA` with `f`, `t`
+/// and `c`, or `EN`.
+#[inline]
+pub fn read_back(out: &mut Vec<u8>, key: &[u8]) {
+    line(out, b"mg ", key, b" v f t c u\r\n");
+}
+
+/// `mg <key> T<exp> c`: a touch. Answers `HD` with `c`, or `EN`.
+#[inline]
+pub fn touch(out: &mut Vec<u8>, key: &[u8], exptime: i32) {
+    out.extend_from_slice(b"mg ");
+    out.extend_from_slice(key);
+    out.extend_from_slice(b" T");
+    signed(out, exptime);
+    out.extend_from_slice(b" c\r\n");
+}
+
+/// `mg <key> c u`: the version, without counting as a use. Answers `HD` with `c`, or `EN`. Takes
+/// the win token of a stale item; [`inspect`] does not.
+pub fn probe(out: &mut Vec<u8>, key: &[u8]) {
+    line(out, b"mg ", key, b" c u\r\n");
+}
+
+/// `me <key>`: version and expiry without any side effect. Answers `ME`, or `EN`.
+#[inline]
+pub fn inspect(out: &mut Vec<u8>, key: &[u8]) {
+    line(out, b"me ", key, b"\r\n");
+}
+
+/// `md <key> [C<version>]`. Answers `HD`, `NF` or `EX`.
+#[inline]
+pub fn delete(out: &mut Vec<u8>, key: &[u8], compare: Option<u64>) {
+    out.extend_from_slice(b"md ");
+    out.extend_from_slice(key);
+    if let Some(compare) = compare {
+        out.extend_from_slice(b" C");
+        number(out, compare);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `get k...` or `gets k...`. Answers the hits in order, then `END`.
+#[inline]
+pub fn get<'a>(out: &mut Vec<u8>, cas: bool, keys: impl IntoIterator<Item = &'a [u8]>) {
+    out.extend_from_slice(if cas { b"gets" } else { b"get" });
+    for key in keys {
+        out.push(b' ');
+        out.extend_from_slice(key);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `gats <exp> k...`, in as many lines as it takes, and the number of them: each one is answered
+/// by its hits in order and its own `END`.
+///
+/// memcached waits for the end of a long line only if that is a `get` or `gets`; any other that is
+/// cut by its read buffer closes the connection, which here is shared by all clients.
+pub fn get_and_touch(out: &mut Vec<u8>, exptime: i32, keys: Keys<'_>) -> usize {
+    let mut lines = 0;
+    let mut start = 0;
+    for key in keys {
+        if lines == 0 || out.len() - start + key.len() + 3 > MAX_UNFINISHED_LINE {
+            if lines > 0 {
+                out.extend_from_slice(b"\r\n");
+            }
+            lines += 1;
+            start = out.len();
+            out.extend_from_slice(b"gats ");
+            signed(out, exptime);
+        }
+        out.push(b' ');
+        out.extend_from_slice(key);
+    }
+    if lines > 0 {
+        out.extend_from_slice(b"\r\n");
+    }
+    lines
+}
+
+/// `flush_all`. Answers `OK`.
+pub const FLUSH_ALL: &[u8] = b"flush_all\r\n";
+/// Answers `STAT` lines and `END`.
+pub const STATS: &[u8] = b"stats\r\n";
+/// Answers `STAT` lines and `END`.
+pub const STATS_SETTINGS: &[u8] = b"stats settings\r\n";
+/// Answers `VERSION ...`.
+pub const VERSION: &[u8] = b"version\r\n";
+/// Answers `MN`: everything before is answered.
+pub const NOOP: &[u8] = b"mn\r\n";
+/// See [`super::dump`].
+pub const METADUMP: &[u8] = b"lru_crawler metadump hash\r\n";
+/// Undoes a client's `lru_crawler disable`. Answers `OK`.
+pub const CRAWLER_ENABLE: &[u8] = b"lru_crawler enable\r\n";
+/// See [`Dialect::of_probe_reply`].
+pub const DIALECT_PROBE: &[u8] = Dialect::PROBE;
+
+/// A client's own line ([`Command::Forward`](super::Command::Forward)) on a private connection,
+/// and behind it the command whose answer `MN` marks the end.
+pub fn forward(out: &mut Vec<u8>, line: &[u8]) {
+    out.extend_from_slice(line);
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(NOOP);
+}
+
+/// A client's own line ([`Command::Stream`](super::Command::Stream)) on a private connection.
+/// Nothing may stand before or behind it there.
+pub fn stream(out: &mut Vec<u8>, line: &[u8]) {
+    out.extend_from_slice(line);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[inline]
+fn line(out: &mut Vec<u8>, verb: &[u8], key: &[u8], rest: &[u8]) {
+    out.reserve(verb.len() + key.len() + rest.len());
+    out.extend_from_slice(verb);
+    out.extend_from_slice(key);
+    out.extend_from_slice(rest);
+}
+
+#[inline]
+fn number(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+#[inline]
+fn signed(out: &mut Vec<u8>, value: i32) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}

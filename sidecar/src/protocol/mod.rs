@@ -1,0 +1,39 @@
+//! memcached's protocols, without I/O: bytes in, typed requests and responses out, and back.
+//!
+//! Nothing here reads a clock, a socket or the environment, and nothing allocates per request.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`request`] | what a client asked: one enum of commands |
+//! | [`parser`] | client bytes to [`Step`]s: framing, values, swallowed values, protocol by first byte |
+//! | `command` | one command line to one request: the table of verbs |
+//! | [`reply`] | the texts that memcached answers and the sidecar knows by itself |
+//! | [`limits`] | the size rule of items and the other bounds, and what differs between releases |
+//! | [`response`] | what memcached answered on a shared connection |
+//! | [`dump`] | lines of `lru_crawler metadump` |
+//! | [`encode`] | the commands that the sidecar sends to memcached |
+//!
+//! ```text
+//! client bytes -> Parser::step -> Step::Request(Command) -> (translation) -> encode::* -> memcached
+//! memcached    -> response::parse -> Response -> (translation) -> client
+//! ```
+//!
+//! memcached rewrote its text parser between 1.6.38 and 1.6.45. The two answer malformed lines
+//! differently (and some well-formed ones: `delete k 5`), so the parser is told which of the two
+//! stands behind it by a [`Dialect`].
+
+mod command;
+pub mod dump;
+pub mod encode;
+pub mod limits;
+mod number;
+pub mod parser;
+pub mod reply;
+pub mod request;
+pub mod response;
+mod words;
+
+pub use limits::{Dialect, Limits};
+pub use parser::{Parser, Step};
+pub use request::{Command, Direction, Keys, Request, StoreMode, StreamKind};
+pub use response::{Meta, MetaCode, Response};

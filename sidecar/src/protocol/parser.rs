@@ -1,0 +1,231 @@
+//! Client bytes to steps.
+
+use super::command::{Parsed, StoreLine, parse};
+use super::limits::{Limits, MAX_COMMAND_LINE, MAX_GET_LINE, MAX_UNFINISHED_LINE};
+use super::reply::{self, Farewell};
+use super::request::{Command, Request};
+
+/// First byte of a request of the binary protocol.
+const BINARY_REQUEST: u8 = 0x80;
+/// Length of a header of the binary protocol.
+const BINARY_HEADER: usize = 24;
+
+/// The parser of one client connection.
+///
+/// Give it the bytes that are not consumed yet, oldest first; what it returns borrows from them.
+/// It keeps a few words of state and no bytes.
+#[derive(Clone, Debug)]
+pub struct Parser {
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// No byte seen: the first one tells the protocol.
+    Fresh,
+    /// Text protocol, at the start of a line whose first `scanned` bytes hold no line feed.
+    Line { scanned: usize },
+    /// Text protocol, inside a value that is thrown away.
+    Swallow { remaining: u64 },
+    /// Nothing is read any more.
+    Closed,
+}
+
+/// What the bytes at the start of the input are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// Nothing can be done before `input` holds at least `need` bytes, which is more than now and
+    /// at most [`Limits::max_input`]. Calling earlier does no harm.
+    Incomplete {
+        /// Bytes, counted from the first one of this input.
+        need: usize,
+    },
+    /// A request.
+    Request {
+        /// What is asked.
+        request: Request<'a>,
+        /// Bytes of input that are done with, above 0.
+        consumed: usize,
+    },
+    /// memcached's answer is known without asking: errors, and values that are swallowed.
+    Answer {
+        /// To be sent in its turn; may be empty.
+        reply: &'static [u8],
+        /// Bytes of input that are done with, above 0.
+        consumed: usize,
+    },
+    /// Everything before is answered, then `farewell`, then the connection is closed.
+    Close {
+        /// To be sent in its turn.
+        farewell: Farewell,
+        /// Bytes of input that are done with: all.
+        consumed: usize,
+    },
+}
+
+impl Default for Parser {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Parser {
+    /// A parser for a new connection.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            state: State::Fresh,
+        }
+    }
+
+    /// Looks at `input`, which starts with the first byte that is not consumed yet.
+    #[inline]
+    pub fn step<'a>(&mut self, input: &'a [u8], limits: &Limits) -> Step<'a> {
+        match self.state {
+            State::Line { scanned } => self.line(input, scanned, limits),
+            State::Fresh => match input.first() {
+                None => Step::Incomplete { need: 1 },
+                Some(&BINARY_REQUEST) => self.binary(input),
+                Some(_) => self.line(input, 0, limits),
+            },
+            State::Swallow { remaining } => self.swallow(input, remaining),
+            State::Closed => self.close(input, Farewell::Silent),
+        }
+    }
+
+    #[inline]
+    fn line<'a>(&mut self, input: &'a [u8], scanned: usize, limits: &Limits) -> Step<'a> {
+        let unseen = input.get(scanned..).unwrap_or_default();
+        let Some(end) = memchr::memchr(b'\n', unseen).map(|at| scanned + at) else {
+            return self.unfinished(input);
+        };
+        self.state = State::Line { scanned: 0 };
+        let (line, behind) = match input.split_at_checked(end) {
+            Some((line, [_, behind @ ..])) => (line, behind),
+            _ => return self.unfinished(input),
+        };
+        if line.len() >= MAX_COMMAND_LINE && (!is_get(line) || line.len() > MAX_GET_LINE) {
+            return self.close(input, Farewell::Silent);
+        }
+        let (line, line_end) = match line {
+            [line @ .., b'\r'] => (line, 2),
+            line => (line, 1),
+        };
+        let consumed = end + 1;
+        match parse(line, line_end, limits) {
+            Parsed::Request(request, swallow) => {
+                self.state = match request.command {
+                    Command::Quit => State::Closed,
+                    _ => after_line(swallow),
+                };
+                Step::Request { request, consumed }
+            }
+            Parsed::Store(store) => value(&store, behind, consumed),
+            Parsed::Reply(reply, swallow) => {
+                self.state = after_line(swallow);
+                Step::Answer { reply, consumed }
+            }
+            Parsed::Close => self.close(input, Farewell::Silent),
+        }
+    }
+
+    /// No line feed yet.
+    #[cold]
+    fn unfinished<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+        self.state = State::Line {
+            scanned: input.len(),
+        };
+        let too_long =
+            input.len() > MAX_GET_LINE || (input.len() > MAX_UNFINISHED_LINE && !is_get(input));
+        if too_long {
+            return self.close(input, Farewell::Silent);
+        }
+        Step::Incomplete {
+            need: input.len() + 1,
+        }
+    }
+
+    fn swallow<'a>(&mut self, input: &'a [u8], remaining: u64) -> Step<'a> {
+        if input.is_empty() {
+            return Step::Incomplete { need: 1 };
+        }
+        let consumed = usize::try_from(remaining).map_or(input.len(), |all| all.min(input.len()));
+        self.state = after_line(remaining - consumed as u64);
+        Step::Answer {
+            reply: b"",
+            consumed,
+        }
+    }
+
+    fn binary<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+        let Some(header) = input.first_chunk::<BINARY_HEADER>() else {
+            return Step::Incomplete {
+                need: BINARY_HEADER,
+            };
+        };
+        let [_, opcode, _, _, _, _, _, _, _, _, _, _, a, b, c, d, ..] = *header;
+        self.close(
+            input,
+            Farewell::UnknownBinary {
+                opcode,
+                opaque: [a, b, c, d],
+            },
+        )
+    }
+
+    fn close<'a>(&mut self, input: &'a [u8], farewell: Farewell) -> Step<'a> {
+        self.state = State::Closed;
+        Step::Close {
+            farewell,
+            consumed: input.len(),
+        }
+    }
+}
+
+fn after_line(swallow: u64) -> State {
+    match swallow {
+        0 => State::Line { scanned: 0 },
+        remaining => State::Swallow { remaining },
+    }
+}
+
+/// The value of a storage command: taken only when it is all there.
+#[inline]
+fn value<'a>(store: &StoreLine<'a>, behind: &'a [u8], line_len: usize) -> Step<'a> {
+    let len = store.len as usize;
+    let Some((value, [cr, lf, ..])) = behind.split_at_checked(len) else {
+        return Step::Incomplete {
+            need: line_len + len + 2,
+        };
+    };
+    let consumed = line_len + len + 2;
+    if [*cr, *lf] != *b"\r\n" {
+        let reply = if store.noreply {
+            b""
+        } else {
+            reply::BAD_DATA_CHUNK
+        };
+        return Step::Answer { reply, consumed };
+    }
+    Step::Request {
+        request: Request {
+            command: Command::Store {
+                mode: store.mode,
+                key: store.key,
+                flags: store.flags,
+                exptime: store.exptime,
+                value,
+                compare: store.compare,
+            },
+            noreply: store.noreply,
+        },
+        consumed,
+    }
+}
+
+/// Whether memcached waits for the end of this line whatever its length.
+fn is_get(line: &[u8]) -> bool {
+    let blanks = line.iter().take_while(|byte| **byte == b' ').count();
+    let line = line.get(blanks..).unwrap_or_default();
+    blanks <= 100 && (line.starts_with(b"get ") || line.starts_with(b"gets "))
+}

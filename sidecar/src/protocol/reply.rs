@@ -1,0 +1,60 @@
+//! The answers that need no memcached: its texts, byte for byte.
+
+/// Unknown command, or a wrong number of words (legacy).
+pub const ERROR: &[u8] = b"ERROR\r\n";
+/// End of a retrieval.
+pub const END: &[u8] = b"END\r\n";
+/// A line that could not be read.
+pub const BAD_FORMAT: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
+/// The same out of a multi-get of the modern parser: with a stray blank line.
+pub const BAD_FORMAT_BLANK_LINE: &[u8] = b"CLIENT_ERROR bad command line format\r\n\r\n";
+/// The value does not end in a line end.
+pub const BAD_DATA_CHUNK: &[u8] = b"CLIENT_ERROR bad data chunk\r\n";
+/// The value does not fit into an item.
+pub const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
+/// `incr`, `decr`.
+pub const INVALID_DELTA: &[u8] = b"CLIENT_ERROR invalid numeric delta argument\r\n";
+/// `touch`, `gat`, `flush_all`.
+pub const INVALID_EXPTIME: &[u8] = b"CLIENT_ERROR invalid exptime argument\r\n";
+/// `delete k 5` (legacy).
+pub const DELETE_USAGE: &[u8] =
+    b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n";
+/// `flush_all` where it is switched off.
+pub const FLUSH_NOT_ALLOWED: &[u8] = b"CLIENT_ERROR flush_all not allowed\r\n";
+/// `watch` behind other commands.
+pub const PIPELINED_WATCH: &[u8] = b"ERROR cannot pipeline other commands before watch\r\n";
+/// `lru_crawler metadump` behind other commands.
+pub const PIPELINED_METADUMP: &[u8] = b"ERROR cannot pipeline other commands before metadump\r\n";
+/// `lru_crawler mgdump` behind other commands.
+pub const PIPELINED_MGDUMP: &[u8] = b"ERROR cannot pipeline other commands before mgdump\r\n";
+
+/// The last words on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// Nothing.
+    Silent,
+    /// Status 0x81 "Unknown command" in the binary protocol, to the request with this header.
+    UnknownBinary {
+        /// Byte 1 of the request.
+        opcode: u8,
+        /// Bytes 12 to 15 of the request.
+        opaque: [u8; 4],
+    },
+}
+
+impl Farewell {
+    /// Appends the bytes to send before closing.
+    pub fn write_to(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Silent => {}
+            Self::UnknownBinary { opcode, opaque } => {
+                const TEXT: &[u8] = b"Unknown command";
+                out.extend_from_slice(&[0x81, opcode, 0, 0, 0, 0, 0, 0x81]);
+                out.extend_from_slice(&(TEXT.len() as u32).to_be_bytes());
+                out.extend_from_slice(&opaque);
+                out.extend_from_slice(&[0; 8]);
+                out.extend_from_slice(TEXT);
+            }
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! What memcached answered.
+
+use thiserror::Error;
+
+use super::number::digits;
+
+/// Longest first line of an answer, in bytes without its line feed.
+pub const MAX_RESPONSE_LINE: usize = 2048;
+/// Largest value that is believed, in bytes: memcached's own bound of `item_size_max`.
+pub const MAX_RESPONSE_VALUE: u64 = 1024 * 1024 * 1024;
+
+/// One answer, borrowed from the input buffer of the upstream connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Response<'a> {
+    /// `VALUE <key> <flags> <len> [<cas>]` and the value.
+    Value(Value<'a>),
+    /// `END`.
+    End,
+    /// An answer of the meta protocol.
+    Meta(Meta<'a>),
+    /// `ERROR...`, `CLIENT_ERROR ...`, `SERVER_ERROR ...`.
+    Error {
+        /// The line without its line end.
+        line: &'a [u8],
+    },
+    /// Any other line, without its line end: `OK`, `RESET`, `VERSION ...`, `STAT ...`, a number.
+    Line(&'a [u8]),
+}
+
+/// A hit of a classic retrieval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// Client flags.
+    pub flags: u32,
+    /// CAS, if it was asked for.
+    pub cas: Option<u64>,
+    /// The value without its line end.
+    pub data: &'a [u8],
+    /// All bytes of the answer, line ends included.
+    pub raw: &'a [u8],
+    /// Bytes of `raw` before the value: the first line with its line end.
+    pub header_len: usize,
+}
+
+/// First word of a meta answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MetaCode {
+    /// `HD`: done, or a hit without a value.
+    Header,
+    /// `VA`: a value follows.
+    Value,
+    /// `EN`: a miss of `mg` or `me`.
+    Miss,
+    /// `NF`: no such item.
+    NotFound,
+    /// `NS`: not stored.
+    NotStored,
+    /// `EX`: the CAS differs.
+    Exists,
+    /// `MN`: the answer of `mn`.
+    NoOp,
+    /// `ME`: item details.
+    Debug,
+}
+
+/// An answer of the meta protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta<'a> {
+    /// What happened.
+    pub code: MetaCode,
+    /// What was asked to be returned.
+    pub flags: MetaFlags<'a>,
+    /// The value of `VA`, without its line end.
+    pub value: Option<&'a [u8]>,
+}
+
+/// The words behind the code (and behind the size of `VA`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct MetaFlags<'a> {
+    words: &'a [u8],
+}
+
+/// Bytes that no memcached sends: the connection is of no more use.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum ResponseError {
+    /// No line feed within [`MAX_RESPONSE_LINE`] bytes.
+    #[error("a line of the answer is longer than {MAX_RESPONSE_LINE} bytes")]
+    LineTooLong,
+    /// A `VALUE` or `VA` line without what belongs there.
+    #[error("a value of the answer has a header that cannot be read")]
+    BadHeader,
+    /// Behind the announced bytes of a value there is no line end.
+    #[error("a value of the answer does not end where it should")]
+    BadValueEnd,
+}
+
+/// Reads the answer at the start of `input`, with the bytes it takes. `None`: more bytes are
+/// needed.
+///
+/// # Errors
+/// When the bytes are not an answer of memcached.
+#[inline]
+pub fn parse(input: &[u8]) -> Result<Option<(Response<'_>, usize)>, ResponseError> {
+    let window = input.get(..=MAX_RESPONSE_LINE).unwrap_or(input);
+    let Some(end) = memchr::memchr(b'\n', window) else {
+        return if input.len() > MAX_RESPONSE_LINE {
+            Err(ResponseError::LineTooLong)
+        } else {
+            Ok(None)
+        };
+    };
+    let Some((line, [_, behind @ ..])) = input.split_at_checked(end) else {
+        return Ok(None);
+    };
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let header_len = end + 1;
+    let response = match line {
+        [b'V', b'A', b'L', b'U', b'E', b' ', words @ ..] => {
+            return classic_value(words, input, behind, header_len);
+        }
+        [b'V', b'A', b' ', words @ ..] => return meta_value(words, behind, header_len),
+        b"END" => Response::End,
+        [a, b] => meta_or_line(*a, *b, &[], line),
+        [a, b, b' ', words @ ..] => meta_or_line(*a, *b, words, line),
+        _ if is_error(line) => Response::Error { line },
+        _ => Response::Line(line),
+    };
+    Ok(Some((response, header_len)))
+}
+
+#[inline]
+fn meta_or_line<'a>(a: u8, b: u8, words: &'a [u8], line: &'a [u8]) -> Response<'a> {
+    let code = match (a, b) {
+        (b'H', b'D') => MetaCode::Header,
+        (b'E', b'N') => MetaCode::Miss,
+        (b'N', b'F') => MetaCode::NotFound,
+        (b'N', b'S') => MetaCode::NotStored,
+        (b'E', b'X') => MetaCode::Exists,
+        (b'M', b'N') => MetaCode::NoOp,
+        (b'M', b'E') => MetaCode::Debug,
+        _ => return Response::Line(line),
+    };
+    Response::Meta(Meta {
+        code,
+        flags: MetaFlags { words },
+        value: None,
+    })
+}
+
+fn is_error(line: &[u8]) -> bool {
+    line.starts_with(b"ERROR")
+        || line.starts_with(b"CLIENT_ERROR")
+        || line.starts_with(b"SERVER_ERROR")
+}
+
+/// What stands at the end of a value.
+enum Tail<'a> {
+    Complete(&'a [u8]),
+    Incomplete,
+}
+
+fn take_value(behind: &[u8], len: u64) -> Result<Tail<'_>, ResponseError> {
+    if len > MAX_RESPONSE_VALUE {
+        return Err(ResponseError::BadHeader);
+    }
+    match behind.split_at_checked(len as usize) {
+        Some((data, [b'\r', b'\n', ..])) => Ok(Tail::Complete(data)),
+        Some((_, [] | [b'\r'])) | None => Ok(Tail::Incomplete),
+        Some(_) => Err(ResponseError::BadValueEnd),
+    }
+}
+
+fn classic_value<'a>(
+    words: &'a [u8],
+    input: &'a [u8],
+    behind: &'a [u8],
+    header_len: usize,
+) -> Result<Option<(Response<'a>, usize)>, ResponseError> {
+    let mut words = words.split(|byte| *byte == b' ');
+    let key = words.next().ok_or(ResponseError::BadHeader)?;
+    let flags = number(words.next())?;
+    let len = number(words.next())?;
+    let cas = words.next().map(|word| number(Some(word))).transpose()?;
+    let flags = u32::try_from(flags).map_err(|_| ResponseError::BadHeader)?;
+    if words.next().is_some() {
+        return Err(ResponseError::BadHeader);
+    }
+    let Tail::Complete(data) = take_value(behind, len)? else {
+        return Ok(None);
+    };
+    let total = header_len + data.len() + 2;
+    let value = Value {
+        key,
+        flags,
+        cas,
+        data,
+        raw: input.get(..total).unwrap_or(input),
+        header_len,
+    };
+    Ok(Some((Response::Value(value), total)))
+}
+
+fn meta_value<'a>(
+    words: &'a [u8],
+    behind: &'a [u8],
+    header_len: usize,
+) -> Result<Option<(Response<'a>, usize)>, ResponseError> {
+    let (len, words) = super::words::split_word(words);
+    let len = number(Some(len))?;
+    let Tail::Complete(data) = take_value(behind, len)? else {
+        return Ok(None);
+    };
+    let meta = Meta {
+        code: MetaCode::Value,
+        flags: MetaFlags { words },
+        value: Some(data),
+    };
+    Ok(Some((Response::Meta(meta), header_len + data.len() + 2)))
+}
+
+fn number(word: Option<&[u8]>) -> Result<u64, ResponseError> {
+    word.filter(|word| !word.is_empty())
+        .and_then(digits)
+        .ok_or(ResponseError::BadHeader)
+}
+
+impl<'a> MetaFlags<'a> {
+    /// The words, each one a flag and its argument.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, &'a [u8])> + use<'a> {
+        super::request::Keys::new(self.words)
+            .filter_map(|word| word.split_first().map(|(flag, rest)| (*flag, rest)))
+    }
+
+    /// The argument of a flag, empty if it has none.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, flag: u8) -> Option<&'a [u8]> {
+        self.iter()
+            .find(|(found, _)| *found == flag)
+            .map(|(_, rest)| rest)
+    }
+
+    /// Whether the flag is there: `W`, `X`, `Z`...
+    #[must_use]
+    pub fn has(&self, flag: u8) -> bool {
+        self.get(flag).is_some()
+    }
+
+    /// `c`: the CAS, which is the version.
+    #[must_use]
+    #[inline]
+    pub fn cas(&self) -> Option<u64> {
+        self.get(b'c')
+            .filter(|text| !text.is_empty())
+            .and_then(digits)
+    }
+
+    /// `f`: client flags.
+    #[must_use]
+    pub fn client_flags(&self) -> Option<u32> {
+        self.get(b'f')
+            .filter(|text| !text.is_empty())
+            .and_then(digits)
+            .and_then(|flags| u32::try_from(flags).ok())
+    }
+
+    /// `t`: remaining life in seconds, -1 for ever.
+    #[must_use]
+    pub fn ttl(&self) -> Option<i64> {
+        signed(self.get(b't')?)
+    }
+
+    /// `s`: bytes of value.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.get(b's')
+            .filter(|text| !text.is_empty())
+            .and_then(digits)
+    }
+
+    /// All words as they came.
+    #[must_use]
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.words
+    }
+}
+
+impl<'a> Meta<'a> {
+    /// The key of an `ME` answer.
+    #[must_use]
+    pub fn debug_key(&self) -> Option<&'a [u8]> {
+        (self.code == MetaCode::Debug).then(|| super::words::split_word(self.flags.words).0)
+    }
+
+    /// A `name=value` of an `ME` answer: `exp` (seconds left, -1 for ever), `la`, `cas`, `fetch`,
+    /// `cls`, `size`.
+    #[must_use]
+    pub fn debug_field(&self, name: &[u8]) -> Option<&'a [u8]> {
+        if self.code != MetaCode::Debug {
+            return None;
+        }
+        // The key stands first and may look like a field.
+        super::request::Keys::new(self.flags.words)
+            .skip(1)
+            .find_map(|word| word.strip_prefix(name)?.strip_prefix(b"="))
+    }
+
+    /// `cas=` of an `ME` answer: the version.
+    #[must_use]
+    pub fn debug_cas(&self) -> Option<u64> {
+        self.debug_field(b"cas")
+            .filter(|text| !text.is_empty())
+            .and_then(digits)
+    }
+
+    /// `exp=` of an `ME` answer: seconds left, -1 for ever.
+    #[must_use]
+    pub fn debug_exp(&self) -> Option<i64> {
+        signed(self.debug_field(b"exp")?)
+    }
+}
+
+/// A decimal number with an optional minus.
+pub(super) fn signed(text: &[u8]) -> Option<i64> {
+    let (negative, text) = match text.strip_prefix(b"-") {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    if text.is_empty() {
+        return None;
+    }
+    let magnitude = digits(text)?;
+    if negative {
+        0i64.checked_sub_unsigned(magnitude)
+    } else {
+        i64::try_from(magnitude).ok()
+    }
+}
