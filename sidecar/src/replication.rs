@@ -2,4 +2,5 @@
 
 pub mod journal;
 pub mod log;
+pub mod message;
 pub mod record;

@@ -72,12 +72,42 @@ impl Journal {
 
     /// Appends a write of ours (encoded as `bytes`) and notes it. Returns its number in the log.
     pub fn commit(&mut self, hash: u64, key: &[u8], write: Write, bytes: &[u8]) -> u64 {
+        let seq = self.append(bytes);
+        self.note(hash, key, write, List::Sent, seq);
+        seq
+    }
+
+    /// Appends an encoded record about a key.
+    pub fn commit_encoded(&mut self, hash: u64, bytes: &[u8]) -> u64 {
+        match Record::decode(bytes) {
+            Ok((record, _)) => match write_of(&record) {
+                Some((key, write)) => self.commit(hash, key, write, bytes),
+                None => self.append(bytes),
+            },
+            // What this process encoded is a record.
+            Err(_) => self.log.next(),
+        }
+    }
+
+    /// Appends an encoded record that is about no key, or that must not be noted.
+    pub fn append(&mut self, bytes: &[u8]) -> u64 {
         let base = self.log.base();
         let seq = self.log.append(bytes);
         if self.log.base() != base {
             self.table.unsend_below(self.log.base());
         }
-        self.note(hash, key, write, List::Sent, seq);
+        seq
+    }
+
+    /// Appends a record without a note in the table.
+    pub fn append_record(&mut self, record: &Record<'_>) -> u64 {
+        let mut bytes = std::mem::take(&mut self.encoded);
+        bytes.clear();
+        record.encode(&mut bytes);
+        let seq = self.append(&bytes);
+        bytes.clear();
+        bytes.shrink_to(64 << 10);
+        self.encoded = bytes;
         seq
     }
 
@@ -86,20 +116,9 @@ impl Journal {
         let mut bytes = std::mem::take(&mut self.encoded);
         bytes.clear();
         record.encode(&mut bytes);
-        let seq = match (record, record.key()) {
-            (Record::Set { version, .. }, Some(key)) => self.commit(hash, key, Write::Set(version), &bytes),
-            (Record::Delete { version, .. }, Some(key)) => self.commit(hash, key, Write::Delete(version), &bytes),
-            (Record::Touch { item, version, expiry, .. }, Some(key)) => {
-                self.commit(hash, key, Write::Touch { item, version, expiry }, &bytes)
-            }
-            _ => {
-                let base = self.log.base();
-                let seq = self.log.append(&bytes);
-                if self.log.base() != base {
-                    self.table.unsend_below(self.log.base());
-                }
-                seq
-            }
+        let seq = match write_of(&record) {
+            Some((key, write)) => self.commit(hash, key, write, &bytes),
+            None => self.append(&bytes),
         };
         bytes.clear();
         bytes.shrink_to(64 << 10);
@@ -180,6 +199,16 @@ impl Journal {
         self.set(Field::FlushDueVersion, version.raw());
         self.set(Field::FlushDue, due.stored());
         true
+    }
+}
+
+/// What a record says of its key, for the table.
+fn write_of<'a>(record: &Record<'a>) -> Option<(&'a [u8], Write)> {
+    match *record {
+        Record::Set { key, version, .. } => Some((key, Write::Set(version))),
+        Record::Delete { key, version } => Some((key, Write::Delete(version))),
+        Record::Touch { key, item, version, expiry } => Some((key, Write::Touch { item, version, expiry })),
+        Record::Have { .. } | Record::Flush { .. } | Record::FlushAt { .. } | Record::Mark(_) => None,
     }
 }
 
