@@ -11,5 +11,5 @@ pub mod session;
 pub mod stripes;
 pub mod worker;
 
-mod reply;
-mod request;
+pub(crate) mod reply;
+pub(crate) mod request;

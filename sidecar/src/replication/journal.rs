@@ -22,6 +22,13 @@ pub struct JournalConfig {
     pub host_boot: u64,
 }
 
+/// [`Field::Filling`]: the content is (or will be, by what is in the queue) as complete as the watermark says.
+pub const FILLED: u64 = 0;
+/// [`Field::Filling`]: the peer has to send everything, and has not begun.
+pub const NEEDS_ALL: u64 = 1;
+/// [`Field::Filling`]: it has begun, in the log that is being applied.
+pub const BEGUN: u64 = 2;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Journal {
@@ -46,6 +53,9 @@ impl Journal {
         let (table, damaged) = Table::load(storage.as_mut(), config.entries, hasher);
         let log = Log::new(config.backlog);
         let mut journal = Self { storage, log, table, overflowed: 0, encoded: Vec::new() };
+        if found == Found::Nothing {
+            journal.set(Field::Filling, NEEDS_ALL);
+        }
         if damaged > 0 {
             journal.raise_floor(journal.version(Field::Ceiling));
         }
@@ -134,6 +144,11 @@ impl Journal {
         }
     }
 
+    /// Notes a touch by the peer where an older one is known.
+    pub fn note_touch(&mut self, hash: u64, key: &[u8], item: Version, version: Version, expiry: Expiry) {
+        self.table.update_touch(self.storage.as_mut(), (hash, key), item, version, expiry);
+    }
+
     /// What is known of a key.
     pub fn get(&self, hash: u64, key: &[u8]) -> Option<Entry> {
         self.table.get(self.storage.as_ref(), hash, key)
@@ -163,6 +178,11 @@ impl Journal {
         self.table.unsend_sending();
     }
 
+    /// A resync that was under way is off: what it was about to send is unsent again.
+    pub fn unsend_sending(&mut self) {
+        self.table.unsend_sending();
+    }
+
     /// Deletes that came by a log of the peer that is no more have to be told again.
     pub fn unsend_remote(&mut self) {
         self.table.unsend_remote();
@@ -177,6 +197,7 @@ impl Journal {
     /// floor too (an empty replica must not win over a full one), and the peer has to send everything.
     pub fn content_lost(&mut self, incarnation: u64) -> usize {
         self.set(Field::Incarnation, incarnation);
+        self.set(Field::Filling, NEEDS_ALL);
         self.set(Field::PeerLog, 0);
         self.set(Field::PeerWatermark, 0);
         self.set(Field::Floor, 0);

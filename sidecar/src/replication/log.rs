@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-/// The usual size of a segment in bytes; a longer record has one of its own.
+/// The greatest size of a segment in bytes but for a longer record, which has one of its own. A small log has eight.
 const SEGMENT: usize = 256 << 10;
 /// Empty segments kept for reuse.
 const SPARE: usize = 8;
@@ -26,6 +26,7 @@ pub struct Log {
     next: u64,
     bytes: usize,
     limit: usize,
+    segment: usize,
 }
 
 /// A place in the log from which to read on.
@@ -37,9 +38,16 @@ pub struct Cursor {
 }
 
 impl Log {
-    /// An empty log that holds at most `limit` bytes, or one segment if that is more.
+    /// An empty log that holds at most `limit` bytes, or the last record if that is more.
     pub fn new(limit: usize) -> Self {
-        Self { segments: VecDeque::new(), spare: Vec::new(), next: 1, bytes: 0, limit }
+        Self {
+            segments: VecDeque::new(),
+            spare: Vec::new(),
+            next: 1,
+            bytes: 0,
+            limit,
+            segment: (limit / 8).min(SEGMENT),
+        }
     }
 
     /// The number that the next entry will get.
@@ -76,10 +84,10 @@ impl Log {
     pub fn append(&mut self, record: &[u8]) -> u64 {
         let seq = self.next;
         self.next += 1;
-        let full = self.segments.back().is_none_or(|s| s.bytes.len() + record.len() > SEGMENT);
+        let full = self.segments.back().is_none_or(|s| s.bytes.len() + record.len() > self.segment);
         if full {
             let mut bytes = self.spare.pop().unwrap_or_default();
-            bytes.reserve(if record.len() > SEGMENT { record.len() } else { SEGMENT.min(self.limit) });
+            bytes.reserve(record.len().max(self.segment));
             self.segments.push_back(Segment { first: seq, count: 0, bytes });
         }
         if let Some(last) = self.segments.back_mut() {

@@ -42,6 +42,8 @@ pub enum Field {
     PeerNext,
     /// Every write of the peer up to this version has been applied.
     PeerWatermark,
+    /// Whether the peer has sent everything since the content was new: see `replication::journal`.
+    Filling,
     /// Random number of this content of memcached.
     Incarnation,
     /// What tells this content from another: first half.

@@ -96,7 +96,6 @@ pub struct Table {
     lists: [Ends; LISTS],
     deleted: u32,
     capacity: u32,
-    hasher: KeyHasher,
 }
 
 impl Table {
@@ -110,7 +109,6 @@ impl Table {
             lists: [ends; LISTS],
             deleted: 0,
             capacity,
-            hasher,
         };
         let mut damaged = 0;
         let used = (0..capacity).rev().find(|slot| head(storage, *slot) != 0).map_or(0, |last| last + 1);
@@ -207,14 +205,10 @@ impl Table {
                 set_byte(bytes, base + VALUE_PENDING, 1);
             }
             Write::Touch { version, expiry, .. } => {
-                write_u64(bytes, base + TOUCH, 0);
-                compiler_fence(Ordering::SeqCst);
-                write_u64(bytes, base + TOUCH_EXPIRY, expiry.stored());
                 if !same_item {
                     set_byte(bytes, base + VALUE_PENDING, 0);
                 }
-                compiler_fence(Ordering::SeqCst);
-                write_u64(bytes, base + TOUCH, version.raw());
+                write_touch(bytes, slot, version, expiry);
             }
         }
         self.deleted -= u32::from(old & DELETED != 0);
@@ -225,6 +219,23 @@ impl Table {
         }
         self.link(slot, list, seq);
         dropped
+    }
+
+    /// The item of an entry got a newer touch by the peer: the entry must not bring back an older one.
+    pub fn update_touch(
+        &mut self,
+        storage: &mut dyn Storage,
+        (hash, key): (u64, &[u8]),
+        item: Version,
+        version: Version,
+        expiry: Expiry,
+    ) {
+        let Some(slot) = self.find(storage, hash, key) else { return };
+        let entry = self.entry(storage, slot);
+        let newer = entry.touch.is_some_and(|(touch, _)| touch < version);
+        if entry.version == item && !entry.deleted && newer {
+            write_touch(storage.bytes_mut(), slot, version, expiry);
+        }
     }
 
     /// Frees the entries at the head of a list whose number is below `seq`; at most `max`, so that a caller who holds a
@@ -415,6 +426,16 @@ fn set_head(storage: &mut dyn Storage, slot: u32, head: u64) {
     compiler_fence(Ordering::SeqCst);
     write_u64(storage.bytes_mut(), offset(slot), head);
     compiler_fence(Ordering::SeqCst);
+}
+
+/// The version is valid only with its expiry, so it is written last.
+fn write_touch(bytes: &mut [u8], slot: u32, version: Version, expiry: Expiry) {
+    let base = offset(slot);
+    write_u64(bytes, base + TOUCH, 0);
+    compiler_fence(Ordering::SeqCst);
+    write_u64(bytes, base + TOUCH_EXPIRY, expiry.stored());
+    compiler_fence(Ordering::SeqCst);
+    write_u64(bytes, base + TOUCH, version.raw());
 }
 
 fn slot_key(bytes: &[u8], slot: u32) -> &[u8] {
