@@ -184,7 +184,7 @@ fn parse_modern<'a>(line: &'a [u8], limits: &Limits) -> Parsed<'a> {
 fn run<'a>(verb: Verb, line: &'a [u8], rest: &'a [u8], limits: &Limits) -> Parsed<'a> {
     // The keys of a get are not counted in words: there may be a million.
     if let Verb::Get { cas } = verb {
-        return get(cas, rest, limits);
+        return get(cas, line, rest, limits);
     }
     let words = Words::new(line);
     let (fewest, most, fewest_modern) = word_count(verb);
@@ -198,7 +198,7 @@ fn run<'a>(verb: Verb, line: &'a [u8], rest: &'a [u8], limits: &Limits) -> Parse
         _ => {}
     }
     match verb {
-        Verb::Get { cas } => get(cas, rest, limits),
+        Verb::Get { cas } => get(cas, line, rest, limits),
         Verb::GetAndTouch { cas } => get_and_touch(cas, rest, limits),
         Verb::Store(mode) => store(mode, false, &words, limits),
         Verb::Cas => store(StoreMode::Set, true, &words, limits),
@@ -254,10 +254,20 @@ fn key_too_long(limits: &Limits) -> Parsed<'static> {
     }
 }
 
-fn get<'a>(cas: bool, rest: &'a [u8], limits: &Limits) -> Parsed<'a> {
+/// Whether only the blank line behind the error is left of it: `noreply`, which is a key here,
+/// still silences the answer to the first key.
+fn first_key_silenced(mut keys: Keys<'_>, line: &[u8]) -> bool {
+    let first_too_long = keys.next().is_some_and(|key| key.len() > MAX_KEY);
+    first_too_long && Words::new(line).noreply()
+}
+
+fn get<'a>(cas: bool, line: &'a [u8], rest: &'a [u8], limits: &Limits) -> Parsed<'a> {
     let keys = Keys::new(rest);
     match (check_keys(keys), limits.dialect) {
         (KeyCheck::Good, _) => complete(Command::Get { cas, keys }, false),
+        (KeyCheck::TooLong, Dialect::Modern) if first_key_silenced(keys, line) => {
+            refuse(reply::BLANK_LINE, false)
+        }
         (KeyCheck::TooLong, _) => key_too_long(limits),
         (KeyCheck::None, Dialect::Legacy) => refuse(reply::ERROR, false),
         (KeyCheck::None, Dialect::Modern) => refuse(reply::BAD_FORMAT, false),

@@ -78,6 +78,12 @@ impl Parser {
         }
     }
 
+    /// Whether the next bytes belong to a value that is thrown away.
+    #[must_use]
+    pub fn is_swallowing(&self) -> bool {
+        matches!(self.state, State::Swallow { .. })
+    }
+
     /// Looks at `input`, which starts with the first byte that is not consumed yet.
     #[inline]
     pub fn step<'a>(&mut self, input: &'a [u8], limits: &Limits) -> Step<'a> {
