@@ -112,22 +112,7 @@ fn word_count(verb: Verb) -> (usize, usize, usize) {
 }
 
 /// Reads one line. `line` has no line end; `line_end` is the length of what it had.
-#[inline]
 pub(super) fn parse<'a>(line: &'a [u8], line_end: usize, limits: &Limits) -> Parsed<'a> {
-    // By far the most frequent line.
-    if let Some(key) = line.strip_prefix(b"get ")
-        && !key.is_empty()
-        && key.len() <= MAX_KEY
-        && memchr::memchr2(b' ', 0, key).is_none()
-    {
-        return complete(
-            Command::Get {
-                cas: false,
-                keys: Keys::new(key),
-            },
-            false,
-        );
-    }
     match limits.dialect {
         Dialect::Legacy => parse_legacy(line, limits),
         Dialect::Modern if line.len() + line_end < 4 => refuse(reply::BAD_FORMAT, false),
