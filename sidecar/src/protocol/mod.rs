@@ -7,6 +7,7 @@
 //! | [`request`] | what a client asked: one enum of commands |
 //! | [`parser`] | client bytes to [`Step`]s: framing, values, swallowed values, protocol by first byte |
 //! | `command` | one command line to one request: the table of verbs |
+//! | `fast` | the same for the two most frequent lines, in one pass |
 //! | [`reply`] | the texts that memcached answers and the sidecar knows by itself |
 //! | [`limits`] | the size rule of items and the other bounds, and what differs between releases |
 //! | [`response`] | what memcached answered on a shared connection |
@@ -25,6 +26,7 @@
 mod command;
 pub mod dump;
 pub mod encode;
+mod fast;
 pub mod limits;
 mod number;
 pub mod parser;

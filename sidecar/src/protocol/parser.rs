@@ -1,6 +1,7 @@
 //! Client bytes to steps.
 
-use super::command::{Parsed, StoreLine, parse};
+use super::command::{self, Parsed, StoreLine};
+use super::fast;
 use super::limits::{Limits, MAX_COMMAND_LINE, MAX_GET_LINE, MAX_UNFINISHED_LINE};
 use super::reply::{self, Farewell};
 use super::request::{Command, Request};
@@ -73,35 +74,45 @@ impl Parser {
     /// A parser for a new connection.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: State::Fresh }
+        Self {
+            state: State::Fresh,
+        }
+    }
+
+    /// Whether the next bytes belong to a value that is thrown away.
+    #[must_use]
+    pub fn is_swallowing(&self) -> bool {
+        matches!(self.state, State::Swallow { .. })
     }
 
     /// Looks at `input`, which starts with the first byte that is not consumed yet.
     #[inline]
     pub fn step<'a>(&mut self, input: &'a [u8], limits: &Limits) -> Step<'a> {
         match self.state {
-            State::Line { scanned } => self.line(input, scanned, limits),
+            State::Line { scanned: 0 } => {}
+            State::Line { scanned } => return self.line(input, scanned, limits),
             State::Fresh => match input.first() {
-                None => Step::Incomplete { need: 1 },
-                Some(&BINARY_REQUEST) => self.binary(input),
-                Some(_) => self.line(input, 0, limits),
+                None => return Step::Incomplete { need: 1 },
+                Some(&BINARY_REQUEST) => return self.binary(input),
+                Some(_) => self.state = State::Line { scanned: 0 },
             },
-            State::Swallow { remaining } => self.swallow(input, remaining),
-            State::Closed => self.close(input, Farewell::Silent),
+            State::Swallow { remaining } => return self.swallow(input, remaining),
+            State::Closed => return self.close(input, Farewell::Silent),
+        }
+        match fast::parse(input, limits) {
+            Some((parsed, line_len)) => self.act(parsed, input, line_len),
+            None => self.line(input, 0, limits),
         }
     }
 
-    #[inline]
+    /// Any line; its first `scanned` bytes hold no line feed.
     fn line<'a>(&mut self, input: &'a [u8], scanned: usize, limits: &Limits) -> Step<'a> {
         let unseen = input.get(scanned..).unwrap_or_default();
         let Some(end) = memchr::memchr(b'\n', unseen).map(|at| scanned + at) else {
             return self.unfinished(input);
         };
         self.state = State::Line { scanned: 0 };
-        let (line, behind) = match input.split_at_checked(end) {
-            Some((line, [_, behind @ ..])) => (line, behind),
-            _ => return self.unfinished(input),
-        };
+        let line = input.get(..end).unwrap_or_default();
         if line.len() >= MAX_COMMAND_LINE && (!is_get(line) || line.len() > MAX_GET_LINE) {
             return self.close(input, Farewell::Silent);
         }
@@ -109,33 +120,59 @@ impl Parser {
             [line @ .., b'\r'] => (line, 2),
             line => (line, 1),
         };
-        let consumed = end + 1;
-        match parse(line, line_end, limits) {
+        self.act(command::parse(line, line_end, limits), input, end + 1)
+    }
+
+    /// Goes on behind a line of `line_len` bytes.
+    #[inline]
+    fn act<'a>(&mut self, parsed: Parsed<'a>, input: &'a [u8], line_len: usize) -> Step<'a> {
+        match parsed {
             Parsed::Request(request, swallow) => {
-                self.state = match request.command {
-                    Command::Quit => State::Closed,
-                    _ => after_line(swallow),
-                };
-                Step::Request { request, consumed }
+                match request.command {
+                    Command::Quit => self.state = State::Closed,
+                    _ => self.swallow_next(swallow),
+                }
+                Step::Request {
+                    request,
+                    consumed: line_len,
+                }
             }
-            Parsed::Store(store) => value(&store, behind, consumed),
+            Parsed::Store(store) => {
+                let behind = input.get(line_len..).unwrap_or_default();
+                value(&store, behind, line_len)
+            }
             Parsed::Reply(reply, swallow) => {
-                self.state = after_line(swallow);
-                Step::Answer { reply, consumed }
+                self.swallow_next(swallow);
+                Step::Answer {
+                    reply,
+                    consumed: line_len,
+                }
             }
             Parsed::Close => self.close(input, Farewell::Silent),
+        }
+    }
+
+    #[inline]
+    fn swallow_next(&mut self, bytes: u64) {
+        if bytes > 0 {
+            self.state = State::Swallow { remaining: bytes };
         }
     }
 
     /// No line feed yet.
     #[cold]
     fn unfinished<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
-        self.state = State::Line { scanned: input.len() };
-        let too_long = input.len() > MAX_GET_LINE || (input.len() > MAX_UNFINISHED_LINE && !is_get(input));
+        self.state = State::Line {
+            scanned: input.len(),
+        };
+        let too_long =
+            input.len() > MAX_GET_LINE || (input.len() > MAX_UNFINISHED_LINE && !is_get(input));
         if too_long {
             return self.close(input, Farewell::Silent);
         }
-        Step::Incomplete { need: input.len() + 1 }
+        Step::Incomplete {
+            need: input.len() + 1,
+        }
     }
 
     fn swallow<'a>(&mut self, input: &'a [u8], remaining: u64) -> Step<'a> {
@@ -143,28 +180,38 @@ impl Parser {
             return Step::Incomplete { need: 1 };
         }
         let consumed = usize::try_from(remaining).map_or(input.len(), |all| all.min(input.len()));
-        self.state = after_line(remaining - consumed as u64);
-        Step::Answer { reply: b"", consumed }
+        self.state = match remaining - consumed as u64 {
+            0 => State::Line { scanned: 0 },
+            remaining => State::Swallow { remaining },
+        };
+        Step::Answer {
+            reply: b"",
+            consumed,
+        }
     }
 
     fn binary<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         let Some(header) = input.first_chunk::<BINARY_HEADER>() else {
-            return Step::Incomplete { need: BINARY_HEADER };
+            return Step::Incomplete {
+                need: BINARY_HEADER,
+            };
         };
         let [_, opcode, _, _, _, _, _, _, _, _, _, _, a, b, c, d, ..] = *header;
-        self.close(input, Farewell::UnknownBinary { opcode, opaque: [a, b, c, d] })
+        self.close(
+            input,
+            Farewell::UnknownBinary {
+                opcode,
+                opaque: [a, b, c, d],
+            },
+        )
     }
 
     fn close<'a>(&mut self, input: &'a [u8], farewell: Farewell) -> Step<'a> {
         self.state = State::Closed;
-        Step::Close { farewell, consumed: input.len() }
-    }
-}
-
-fn after_line(swallow: u64) -> State {
-    match swallow {
-        0 => State::Line { scanned: 0 },
-        remaining => State::Swallow { remaining },
+        Step::Close {
+            farewell,
+            consumed: input.len(),
+        }
     }
 }
 
@@ -173,11 +220,17 @@ fn after_line(swallow: u64) -> State {
 fn value<'a>(store: &StoreLine<'a>, behind: &'a [u8], line_len: usize) -> Step<'a> {
     let len = store.len as usize;
     let Some((value, [cr, lf, ..])) = behind.split_at_checked(len) else {
-        return Step::Incomplete { need: line_len + len + 2 };
+        return Step::Incomplete {
+            need: line_len + len + 2,
+        };
     };
     let consumed = line_len + len + 2;
     if [*cr, *lf] != *b"\r\n" {
-        let reply = if store.noreply { b"" } else { reply::BAD_DATA_CHUNK };
+        let reply = if store.noreply {
+            b""
+        } else {
+            reply::BAD_DATA_CHUNK
+        };
         return Step::Answer { reply, consumed };
     }
     Step::Request {

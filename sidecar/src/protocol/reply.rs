@@ -8,6 +8,8 @@ pub const END: &[u8] = b"END\r\n";
 pub const BAD_FORMAT: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
 /// The same out of a multi-get of the modern parser: with a stray blank line.
 pub const BAD_FORMAT_BLANK_LINE: &[u8] = b"CLIENT_ERROR bad command line format\r\n\r\n";
+/// What is left of that where `noreply` silences it.
+pub const BLANK_LINE: &[u8] = b"\r\n";
 /// The value does not end in a line end.
 pub const BAD_DATA_CHUNK: &[u8] = b"CLIENT_ERROR bad data chunk\r\n";
 /// The value does not fit into an item.

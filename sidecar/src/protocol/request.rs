@@ -1,5 +1,7 @@
 //! What a client asked, borrowed from its input buffer.
 
+use std::fmt;
+
 use super::reply;
 
 /// One command of a client.
@@ -151,9 +153,26 @@ impl StreamKind {
 }
 
 /// The keys of a multi-get: an iterator over blank-separated words, each already validated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Keys<'a> {
     rest: &'a [u8],
+}
+
+impl PartialEq for Keys<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        Iterator::eq(*self, *other)
+    }
+}
+
+impl Eq for Keys<'_> {}
+
+impl fmt::Debug for Keys<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_list()
+            .entries(self.map(|key| key.escape_ascii().to_string()))
+            .finish()
+    }
 }
 
 impl<'a> Keys<'a> {

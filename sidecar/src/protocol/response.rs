@@ -96,6 +96,12 @@ pub enum ResponseError {
     BadValueEnd,
 }
 
+const BARE_HEADER: Response<'static> = Response::Meta(Meta {
+    code: MetaCode::Header,
+    flags: MetaFlags { words: b"" },
+    value: None,
+});
+
 /// Reads the answer at the start of `input`, with the bytes it takes. `None`: more bytes are
 /// needed.
 ///
@@ -103,6 +109,11 @@ pub enum ResponseError {
 /// When the bytes are not an answer of memcached.
 #[inline]
 pub fn parse(input: &[u8]) -> Result<Option<(Response<'_>, usize)>, ResponseError> {
+    match input {
+        [b'H', b'D', b'\r', b'\n', ..] => return Ok(Some((BARE_HEADER, 4))),
+        [b'E', b'N', b'D', b'\r', b'\n', ..] => return Ok(Some((Response::End, 5))),
+        _ => {}
+    }
     let window = input.get(..=MAX_RESPONSE_LINE).unwrap_or(input);
     let Some(end) = memchr::memchr(b'\n', window) else {
         return if input.len() > MAX_RESPONSE_LINE { Err(ResponseError::LineTooLong) } else { Ok(None) };

@@ -29,13 +29,11 @@ impl<'a> Words<'a> {
     pub(super) fn new(line: &'a [u8]) -> Self {
         let mut words = Self { line, kept: [(0, 0); KEPT], last: (0, 0), count: 0 };
         let mut start = 0;
-        for (at, byte) in line.iter().enumerate() {
-            if *byte == b' ' {
-                if at > start && words.push(start, at) {
-                    return words;
-                }
-                start = at + 1;
+        for at in memchr::memchr_iter(b' ', line) {
+            if at > start && words.push(start, at) {
+                return words;
             }
+            start = at + 1;
         }
         if line.len() > start {
             words.push(start, line.len());
