@@ -1,6 +1,7 @@
 //! The sidecar of a replicated pair of memcached.
 
 pub mod clock;
+pub mod config;
 pub mod dataplane;
 pub mod hash;
 pub mod protocol;

@@ -79,11 +79,7 @@ pub enum DumpError {
 pub fn parse(input: &[u8]) -> Result<Option<(DumpLine<'_>, usize)>, DumpError> {
     let window = input.get(..=MAX_DUMP_LINE).unwrap_or(input);
     let Some(end) = memchr::memchr(b'\n', window) else {
-        return if input.len() > MAX_DUMP_LINE {
-            Err(DumpError::LineTooLong)
-        } else {
-            Ok(None)
-        };
+        return if input.len() > MAX_DUMP_LINE { Err(DumpError::LineTooLong) } else { Ok(None) };
     };
     let line = input.get(..end).unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -91,9 +87,7 @@ pub fn parse(input: &[u8]) -> Result<Option<(DumpLine<'_>, usize)>, DumpError> {
         [b'k', b'e', b'y', b'=', words @ ..] => DumpLine::Item(item(words)?),
         b"OK" => DumpLine::Started,
         b"END" => DumpLine::End,
-        _ if line.starts_with(b"BUSY") || line.starts_with(b"ERROR locked") => {
-            DumpLine::Retry { line }
-        }
+        _ if line.starts_with(b"BUSY") || line.starts_with(b"ERROR locked") => DumpLine::Retry { line },
         _ => DumpLine::Refused { line },
     };
     Ok(Some((parsed, end + 1)))
@@ -125,9 +119,7 @@ fn item(words: &[u8]) -> Result<DumpItem<'_>, DumpError> {
         last_access: last_access.ok_or(DumpError::BadField("la"))?,
         cas: cas.ok_or(DumpError::BadField("cas"))?,
         size: size.ok_or(DumpError::BadField("size"))?,
-        flags: flags
-            .and_then(|flags| u32::try_from(flags).ok())
-            .ok_or(DumpError::BadField("flags"))?,
+        flags: flags.and_then(|flags| u32::try_from(flags).ok()).ok_or(DumpError::BadField("flags"))?,
     })
 }
 

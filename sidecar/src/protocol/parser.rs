@@ -73,9 +73,7 @@ impl Parser {
     /// A parser for a new connection.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            state: State::Fresh,
-        }
+        Self { state: State::Fresh }
     }
 
     /// Looks at `input`, which starts with the first byte that is not consumed yet.
@@ -132,17 +130,12 @@ impl Parser {
     /// No line feed yet.
     #[cold]
     fn unfinished<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
-        self.state = State::Line {
-            scanned: input.len(),
-        };
-        let too_long =
-            input.len() > MAX_GET_LINE || (input.len() > MAX_UNFINISHED_LINE && !is_get(input));
+        self.state = State::Line { scanned: input.len() };
+        let too_long = input.len() > MAX_GET_LINE || (input.len() > MAX_UNFINISHED_LINE && !is_get(input));
         if too_long {
             return self.close(input, Farewell::Silent);
         }
-        Step::Incomplete {
-            need: input.len() + 1,
-        }
+        Step::Incomplete { need: input.len() + 1 }
     }
 
     fn swallow<'a>(&mut self, input: &'a [u8], remaining: u64) -> Step<'a> {
@@ -151,34 +144,20 @@ impl Parser {
         }
         let consumed = usize::try_from(remaining).map_or(input.len(), |all| all.min(input.len()));
         self.state = after_line(remaining - consumed as u64);
-        Step::Answer {
-            reply: b"",
-            consumed,
-        }
+        Step::Answer { reply: b"", consumed }
     }
 
     fn binary<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         let Some(header) = input.first_chunk::<BINARY_HEADER>() else {
-            return Step::Incomplete {
-                need: BINARY_HEADER,
-            };
+            return Step::Incomplete { need: BINARY_HEADER };
         };
         let [_, opcode, _, _, _, _, _, _, _, _, _, _, a, b, c, d, ..] = *header;
-        self.close(
-            input,
-            Farewell::UnknownBinary {
-                opcode,
-                opaque: [a, b, c, d],
-            },
-        )
+        self.close(input, Farewell::UnknownBinary { opcode, opaque: [a, b, c, d] })
     }
 
     fn close<'a>(&mut self, input: &'a [u8], farewell: Farewell) -> Step<'a> {
         self.state = State::Closed;
-        Step::Close {
-            farewell,
-            consumed: input.len(),
-        }
+        Step::Close { farewell, consumed: input.len() }
     }
 }
 
@@ -194,17 +173,11 @@ fn after_line(swallow: u64) -> State {
 fn value<'a>(store: &StoreLine<'a>, behind: &'a [u8], line_len: usize) -> Step<'a> {
     let len = store.len as usize;
     let Some((value, [cr, lf, ..])) = behind.split_at_checked(len) else {
-        return Step::Incomplete {
-            need: line_len + len + 2,
-        };
+        return Step::Incomplete { need: line_len + len + 2 };
     };
     let consumed = line_len + len + 2;
     if [*cr, *lf] != *b"\r\n" {
-        let reply = if store.noreply {
-            b""
-        } else {
-            reply::BAD_DATA_CHUNK
-        };
+        let reply = if store.noreply { b"" } else { reply::BAD_DATA_CHUNK };
         return Step::Answer { reply, consumed };
     }
     Step::Request {
