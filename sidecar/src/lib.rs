@@ -4,6 +4,7 @@ pub mod clock;
 pub mod config;
 pub mod dataplane;
 pub mod hash;
+pub mod logging;
 pub mod protocol;
 pub mod replication;
 pub mod rules;
