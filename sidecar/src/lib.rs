@@ -10,3 +10,4 @@ pub mod replication;
 pub mod rules;
 pub mod shared;
 pub mod state;
+pub mod tls;
