@@ -10,4 +10,5 @@ pub mod replication;
 pub mod rules;
 pub mod shared;
 pub mod state;
+pub mod stats;
 pub mod tls;
