@@ -5,6 +5,7 @@ pub mod config;
 pub mod dataplane;
 pub mod hash;
 pub mod logging;
+pub mod metrics;
 pub mod protocol;
 pub mod replication;
 pub mod rules;
