@@ -1,5 +1,6 @@
 //! The sidecar of a replicated pair of memcached.
 
+pub mod admin;
 pub mod clock;
 pub mod config;
 pub mod dataplane;
