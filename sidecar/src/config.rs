@@ -44,7 +44,7 @@ pub struct Config {
     /// Directory of the state file.
     pub state_dir: Option<PathBuf>,
     /// Entries of its tables, [`STATE_ENTRIES`].
-    pub state_entries: usize,
+    pub state_entries: u32,
     /// How the two sidecars trust each other.
     pub replication_security: ReplicationSecurity,
     /// `/metrics`, `/livez` and `/readyz`.
@@ -158,7 +158,7 @@ impl Config {
             pair_id: flags.pair_id.ok_or("--pair-id is required")?,
             replica_id: flags.replica_id.ok_or("--replica-id is required")?,
             state_dir: flags.state_dir,
-            state_entries: count(flags.state_entries, "--state-entries")?,
+            state_entries: u32::try_from(flags.state_entries).map_err(|_| "--state-entries is too large")?,
             replication_security,
             admin_listen: flags.admin_listen,
             threads: count(flags.threads.unwrap_or_else(cores), "--threads")?,

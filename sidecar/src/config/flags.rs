@@ -91,7 +91,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:8080")]
     pub(super) admin_listen: HostPort,
 
-    /// Worker threads, 1 to 256. Default: as many as there are cores
+    /// Worker threads, 1 to 23. Default: as many as there are cores
     #[arg(long, value_name = "N", value_parser = values::threads)]
     pub(super) threads: Option<u64>,
 

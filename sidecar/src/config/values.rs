@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use crate::dataplane::stripes::MAX_PARTIES;
+
 /// 1024.
 const KIB: u64 = 1 << 10;
 /// 1024 KiB.
@@ -13,8 +15,8 @@ const GIB: u64 = 1 << 30;
 pub const LISTENERS_MAX: usize = 16;
 /// `--state-entries`.
 pub const STATE_ENTRIES: RangeInclusive<u64> = 1024..=67_108_864;
-/// `--threads`.
-pub const THREADS: RangeInclusive<u64> = 1..=256;
+/// `--threads`: the stripes know this many parties, one of which is the replicator.
+pub const THREADS: RangeInclusive<u64> = 1..=MAX_PARTIES as u64 - 1;
 /// `--max-connections`.
 pub const MAX_CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
 /// `--backlog`, bytes.

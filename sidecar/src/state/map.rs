@@ -8,6 +8,8 @@ use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::Storage;
+
 /// Name of the state file in `--state-dir`.
 const FILE: &str = "state";
 /// Where a file of another length is filled before it takes the place of the old one.
@@ -90,6 +92,16 @@ impl StateMap {
             new
         };
         Ok(Self { map, _lock: Some(lock) })
+    }
+}
+
+impl Storage for StateMap {
+    fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.map
     }
 }
 
