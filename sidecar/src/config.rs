@@ -84,7 +84,7 @@ impl Config {
     /// # Errors
     /// What to print instead of running.
     pub fn from_process() -> Result<Self, Stop> {
-        #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
         Self::read(std::env::args_os().skip(1), |name| std::env::var_os(name))
     }
 
