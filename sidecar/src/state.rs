@@ -2,6 +2,7 @@
 //! that is a mapped file where there is a state directory. The layout is pure; the mapping is I/O.
 
 pub mod header;
+pub mod map;
 pub mod table;
 
 use std::fmt;
