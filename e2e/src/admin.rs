@@ -10,32 +10,17 @@ use crate::client::{Address, Client};
 /// Status and body of a GET.
 pub fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
     let mut client = Client::connect(&Address::Tcp(address))?.patience(Duration::from_secs(5));
-    client.send(
-        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
-    )?;
-    let answer = client
-        .read_to_end()
-        .with_context(|| format!("GET {path}"))?;
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let answer = client.read_to_end().with_context(|| format!("GET {path}"))?;
     let answer = String::from_utf8(answer).context("the answer is not UTF-8")?;
     let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|word| word.parse().ok())
-        .context("no HTTP status")?;
+    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).context("no HTTP status")?;
     Ok((status, body.to_owned()))
 }
 
 /// The value of one metric in an OpenMetrics text: of the series whose name with labels is exactly `series`.
 pub fn metric(text: &str, series: &str) -> Option<f64> {
-    text.lines().find_map(|line| {
-        line.strip_prefix(series)?
-            .strip_prefix(' ')?
-            .split(' ')
-            .next()?
-            .parse()
-            .ok()
-    })
+    text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.split(' ').next()?.parse().ok())
 }
 
 /// The sum over all label values of one metric.
@@ -43,11 +28,7 @@ pub fn metric_sum(text: &str, name: &str) -> f64 {
     text.lines()
         .filter_map(|line| {
             let rest = line.strip_prefix(name)?;
-            let value = if rest.starts_with('{') {
-                rest.split_once("} ")?.1
-            } else {
-                rest.strip_prefix(' ')?
-            };
+            let value = if rest.starts_with('{') { rest.split_once("} ")?.1 } else { rest.strip_prefix(' ')? };
             value.split(' ').next()?.parse::<f64>().ok()
         })
         .sum()

@@ -88,17 +88,10 @@ impl Client {
             }
             Address::Unix(path) => {
                 let stream = UnixStream::connect(path);
-                Stream::Unix(
-                    stream.with_context(|| format!("cannot connect to {}", path.display()))?,
-                )
+                Stream::Unix(stream.with_context(|| format!("cannot connect to {}", path.display()))?)
             }
         };
-        Ok(Client {
-            stream,
-            input: Vec::new(),
-            closed: false,
-            patience: PATIENCE,
-        })
+        Ok(Client { stream, input: Vec::new(), closed: false, patience: PATIENCE })
     }
 
     /// The same with another deadline for each answer.
@@ -121,14 +114,7 @@ impl Client {
         };
         timeout?;
         match write.write_all(bytes) {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
-                ) =>
-            {
-                Ok(())
-            }
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(()),
             other => other.with_context(|| format!("cannot send {} bytes", bytes.len())),
         }
     }
@@ -152,12 +138,8 @@ impl Client {
         ensure!(!left.is_zero(), "no answer in time");
         let mut chunk = [0; 65536];
         let received = match &mut self.stream {
-            Stream::Tcp(stream) => stream
-                .set_read_timeout(Some(left))
-                .and_then(|()| stream.read(&mut chunk)),
-            Stream::Unix(stream) => stream
-                .set_read_timeout(Some(left))
-                .and_then(|()| stream.read(&mut chunk)),
+            Stream::Tcp(stream) => stream.set_read_timeout(Some(left)).and_then(|()| stream.read(&mut chunk)),
+            Stream::Unix(stream) => stream.set_read_timeout(Some(left)).and_then(|()| stream.read(&mut chunk)),
         };
         match received {
             Ok(0) => self.closed = true,
@@ -169,12 +151,7 @@ impl Client {
                 bail!("no answer in time")
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(Arrival::Bytes),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
-                ) =>
-            {
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
                 self.closed = true;
             }
             Err(error) => return Err(error).context("cannot receive"),
@@ -184,10 +161,7 @@ impl Client {
 
     /// Reads until `complete`, given all bytes so far, says how many of them belong to the answer, or until the other
     /// side closes. Returns the bytes and whether it closed.
-    pub fn read_or_closed(
-        &mut self,
-        mut complete: impl FnMut(&[u8]) -> Option<usize>,
-    ) -> Result<(Vec<u8>, bool)> {
+    pub fn read_or_closed(&mut self, mut complete: impl FnMut(&[u8]) -> Option<usize>) -> Result<(Vec<u8>, bool)> {
         let end = Instant::now() + self.patience;
         loop {
             if let Some(length) = complete(&self.input) {
@@ -195,8 +169,7 @@ impl Client {
                 return Ok((std::mem::replace(&mut self.input, rest), false));
             }
             let arrival = self.receive(end);
-            let arrival =
-                arrival.with_context(|| format!("received so far: {:?}", Excerpt(&self.input)))?;
+            let arrival = arrival.with_context(|| format!("received so far: {:?}", Excerpt(&self.input)))?;
             if arrival == Arrival::Closed {
                 return Ok((std::mem::take(&mut self.input), true));
             }
@@ -223,15 +196,8 @@ impl Client {
 
     /// Reads one line, without its `\r\n`.
     pub fn line(&mut self) -> Result<String> {
-        let line = self.read_until(|input| {
-            input
-                .iter()
-                .position(|&byte| byte == b'\n')
-                .map(|at| at + 1)
-        })?;
-        Ok(String::from_utf8_lossy(&line)
-            .trim_end_matches(['\r', '\n'])
-            .to_owned())
+        let line = self.read_until(|input| input.iter().position(|&byte| byte == b'\n').map(|at| at + 1))?;
+        Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned())
     }
 
     /// Sends one command (its `\r\n` is added) and returns the first line of the answer.
@@ -249,9 +215,7 @@ impl Client {
             if line == last {
                 return Ok(lines);
             }
-            let failed = ["ERROR", "CLIENT_ERROR", "SERVER_ERROR", "BUSY"]
-                .iter()
-                .any(|word| line.starts_with(word));
+            let failed = ["ERROR", "CLIENT_ERROR", "SERVER_ERROR", "BUSY"].iter().any(|word| line.starts_with(word));
             ensure!(!failed, "{command}: {line}");
             lines.push(line);
         }
@@ -265,16 +229,8 @@ impl Client {
     }
 
     /// Any storage command without a cas number; returns the answer.
-    pub fn store(
-        &mut self,
-        command: &str,
-        key: &str,
-        flags: u32,
-        exptime: i64,
-        value: &[u8],
-    ) -> Result<String> {
-        let mut bytes =
-            format!("{command} {key} {flags} {exptime} {}\r\n", value.len()).into_bytes();
+    pub fn store(&mut self, command: &str, key: &str, flags: u32, exptime: i64, value: &[u8]) -> Result<String> {
+        let mut bytes = format!("{command} {key} {flags} {exptime} {}\r\n", value.len()).into_bytes();
         bytes.extend_from_slice(value);
         bytes.extend_from_slice(b"\r\n");
         self.send(&bytes)?;
@@ -309,24 +265,14 @@ impl Client {
             return Ok(None);
         }
         let mut words = header.split(' ');
-        ensure!(
-            words.next() == Some("VALUE") && words.next() == Some(key),
-            "gets {key}: {header:?}"
-        );
+        ensure!(words.next() == Some("VALUE") && words.next() == Some(key), "gets {key}: {header:?}");
         let mut number = || -> Result<u64> { Ok(words.next().context("too few words")?.parse()?) };
         let (flags, length, cas) = (number()?, number()?, number()?);
         let length = usize::try_from(length)?;
         let mut data = self.read_exact(length + 2)?;
-        ensure!(
-            data.ends_with(b"\r\n"),
-            "gets {key}: the value does not end with a line end"
-        );
+        ensure!(data.ends_with(b"\r\n"), "gets {key}: the value does not end with a line end");
         data.truncate(length);
-        Ok(Some(Value {
-            flags: u32::try_from(flags)?,
-            cas,
-            data,
-        }))
+        Ok(Some(Value { flags: u32::try_from(flags)?, cas, data }))
     }
 }
 
@@ -339,18 +285,10 @@ pub struct Excerpt<'a>(
 impl std::fmt::Debug for Excerpt<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const SHOWN: usize = 400;
-        match (
-            self.0.get(..SHOWN),
-            self.0.get(self.0.len().saturating_sub(SHOWN)..),
-        ) {
+        match (self.0.get(..SHOWN), self.0.get(self.0.len().saturating_sub(SHOWN)..)) {
             (Some(head), Some(tail)) if self.0.len() > 2 * SHOWN => {
                 let left_out = self.0.len() - 2 * SHOWN;
-                write!(
-                    f,
-                    "\"{}\" ({left_out} more) \"{}\"",
-                    head.escape_ascii(),
-                    tail.escape_ascii()
-                )
+                write!(f, "\"{}\" ({left_out} more) \"{}\"", head.escape_ascii(), tail.escape_ascii())
             }
             _ => write!(f, "\"{}\"", self.0.escape_ascii()),
         }

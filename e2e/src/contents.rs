@@ -37,11 +37,8 @@ pub fn read(client: &mut Client) -> Result<Contents> {
     let lines = wait_for("the crawler to be free", Duration::from_secs(10), || {
         client.lines_until("lru_crawler metadump hash", "END").ok()
     })?;
-    let listed: Vec<(Vec<u8>, Option<u64>)> = lines
-        .iter()
-        .filter(|line| *line != "OK")
-        .map(|line| dumped(line))
-        .collect::<Result<_>>()?;
+    let listed: Vec<(Vec<u8>, Option<u64>)> =
+        lines.iter().filter(|line| *line != "OK").map(|line| dumped(line)).collect::<Result<_>>()?;
     let mut contents = Contents::new();
     for batch in listed.chunks(BATCH) {
         let mut command = b"gets".to_vec();
@@ -51,14 +48,9 @@ pub fn read(client: &mut Client) -> Result<Contents> {
         }
         command.extend_from_slice(b"\r\n");
         client.send(&command)?;
-        let expiry: BTreeMap<&[u8], Option<u64>> = batch
-            .iter()
-            .map(|(key, at)| (key.as_slice(), *at))
-            .collect();
+        let expiry: BTreeMap<&[u8], Option<u64>> = batch.iter().map(|(key, at)| (key.as_slice(), *at)).collect();
         while let Some((key, value)) = value(client)? {
-            let expires = *expiry
-                .get(key.as_slice())
-                .context("a key that was not asked for")?;
+            let expires = *expiry.get(key.as_slice()).context("a key that was not asked for")?;
             contents.insert(key, Item { value, expires });
         }
     }
@@ -67,16 +59,10 @@ pub fn read(client: &mut Client) -> Result<Contents> {
 
 /// Key and expiry of one line of the dump.
 fn dumped(line: &str) -> Result<(Vec<u8>, Option<u64>)> {
-    let field = |name: &str| {
-        line.split(' ')
-            .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-    };
+    let field = |name: &str| line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
     let key = field("key").with_context(|| format!("no key in {line:?}"))?;
     let expires = field("exp").with_context(|| format!("no expiry in {line:?}"))?;
-    Ok((
-        percent_decoded(key).with_context(|| format!("odd key in {line:?}"))?,
-        expires.parse().ok(),
-    ))
+    Ok((percent_decoded(key).with_context(|| format!("odd key in {line:?}"))?, expires.parse().ok()))
 }
 
 fn percent_decoded(text: &str) -> Option<Vec<u8>> {
@@ -96,39 +82,19 @@ fn percent_decoded(text: &str) -> Option<Vec<u8>> {
 
 /// The next `VALUE` of an answer to `gets`, or None at its `END`. Keys may hold any byte but white space.
 fn value(client: &mut Client) -> Result<Option<(Vec<u8>, Value)>> {
-    let line = client.read_until(|input| {
-        input
-            .iter()
-            .position(|&byte| byte == b'\n')
-            .map(|at| at + 1)
-    })?;
+    let line = client.read_until(|input| input.iter().position(|&byte| byte == b'\n').map(|at| at + 1))?;
     if line == b"END\r\n" {
         return Ok(None);
     }
     let mut words = line.trim_ascii_end().split(|&byte| byte == b' ');
-    ensure!(
-        words.next() == Some(b"VALUE"),
-        "no VALUE: {:?}",
-        Excerpt(&line)
-    );
+    ensure!(words.next() == Some(b"VALUE"), "no VALUE: {:?}", Excerpt(&line));
     let key = words.next().context("no key")?.to_vec();
     let mut number = || -> Option<u64> { std::str::from_utf8(words.next()?).ok()?.parse().ok() };
-    let (flags, length, cas) = (
-        number().context("flags")?,
-        number().context("length")?,
-        number().context("cas")?,
-    );
+    let (flags, length, cas) = (number().context("flags")?, number().context("length")?, number().context("cas")?);
     let length = usize::try_from(length)?;
     let mut data = client.read_exact(length + 2)?;
     data.truncate(length);
-    Ok(Some((
-        key,
-        Value {
-            flags: u32::try_from(flags)?,
-            cas,
-            data,
-        },
-    )))
+    Ok(Some((key, Value { flags: u32::try_from(flags)?, cas, data })))
 }
 
 /// Nothing, or the number of differences and the first few.
@@ -142,40 +108,21 @@ pub fn compare(a: &Contents, b: &Contents, missing: Missing) -> Result<(), Strin
         }
     }
     if missing == Missing::Differs {
-        differences.extend(
-            b.iter()
-                .filter(|(key, _)| !a.contains_key(*key))
-                .map(|(key, item)| (key, None, Some(item))),
-        );
+        differences
+            .extend(b.iter().filter(|(key, _)| !a.contains_key(*key)).map(|(key, item)| (key, None, Some(item))));
     }
     if differences.is_empty() {
         return Ok(());
     }
     let show = |item: Option<&Item>| match item {
         None => "missing".to_owned(),
-        Some(Item {
-            value: Value { flags, cas, data },
-            expires,
-        }) => {
-            format!(
-                "cas {cas} flags {flags} expires {expires:?} {:?}",
-                Excerpt(data.get(..40).unwrap_or(data))
-            )
+        Some(Item { value: Value { flags, cas, data }, expires }) => {
+            format!("cas {cas} flags {flags} expires {expires:?} {:?}", Excerpt(data.get(..40).unwrap_or(data)))
         }
     };
-    let mut text = format!(
-        "{} differences among {} and {} items",
-        differences.len(),
-        a.len(),
-        b.len()
-    );
+    let mut text = format!("{} differences among {} and {} items", differences.len(), a.len(), b.len());
     for (key, left, right) in differences.iter().take(5) {
-        text += &format!(
-            "; {}: {} / {}",
-            key.escape_ascii(),
-            show(*left),
-            show(*right)
-        );
+        text += &format!("; {}: {} / {}", key.escape_ascii(), show(*left), show(*right));
     }
     Err(text)
 }
@@ -200,13 +147,7 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let start = |name: &str| {
             let socket = dir.path().join(name);
-            Memcached::on_socket(
-                &find(Suite::Any).unwrap(),
-                &socket,
-                &[],
-                &dir.path().join("log"),
-            )
-            .unwrap()
+            Memcached::on_socket(&find(Suite::Any).unwrap(), &socket, &[], &dir.path().join("log")).unwrap()
         };
         let (a, b) = (start("a"), start("b"));
         let (mut to_a, mut to_b) = (a.client().unwrap(), b.client().unwrap());
@@ -221,10 +162,7 @@ mod tests {
         let key = b"key:7%\x01".as_slice();
         let item = in_b[key].clone();
         in_b.remove(key);
-        assert!(
-            compare(&in_a, &in_b, Missing::Differs).is_err()
-                && compare(&in_b, &in_a, Missing::Differs).is_err()
-        );
+        assert!(compare(&in_a, &in_b, Missing::Differs).is_err() && compare(&in_b, &in_a, Missing::Differs).is_err());
         compare(&in_a, &in_b, Missing::IsFine).unwrap();
         compare(&in_b, &in_a, Missing::IsFine).unwrap();
         for change in [

@@ -57,9 +57,7 @@ impl FromStr for Version {
     /// Reads `1.6.38`; what a distribution appends to the last number (`1.6.38_beta1`) is ignored.
     fn from_str(text: &str) -> Result<Self> {
         let mut parts = text.trim().splitn(3, '.').map(|part| {
-            let digits = part
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(part.len());
+            let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
             part[..digits].parse::<u32>()
         });
         match (parts.next(), parts.next(), parts.next()) {
@@ -81,24 +79,14 @@ pub struct Executable {
 impl Executable {
     /// Asks the program for its version.
     pub fn at(path: &Path) -> Result<Self> {
-        let output = Command::new(path)
-            .arg("-V")
-            .output()
-            .with_context(|| format!("cannot start {}", path.display()))?;
+        let output =
+            Command::new(path).arg("-V").output().with_context(|| format!("cannot start {}", path.display()))?;
         let text = String::from_utf8_lossy(&output.stdout);
         let version = text.trim().strip_prefix("memcached ").with_context(|| {
             let error = String::from_utf8_lossy(&output.stderr);
-            format!(
-                "{} does not look like memcached: {}{}",
-                path.display(),
-                text.trim(),
-                error.trim()
-            )
+            format!("{} does not look like memcached: {}{}", path.display(), text.trim(), error.trim())
         })?;
-        Ok(Executable {
-            path: path.to_owned(),
-            version: version.parse()?,
-        })
+        Ok(Executable { path: path.to_owned(), version: version.parse()? })
     }
 }
 
@@ -110,18 +98,14 @@ pub fn find(suite: Suite) -> Result<Executable> {
         Suite::Any => match env::var_os("MEMCACHED") {
             Some(path) => new_enough(Executable::at(Path::new(&path))?),
             None => on_path().or_else(|from_path| {
-                debian(Suite::Trixie).with_context(|| {
-                    format!("nor can Debian's be used; on the PATH: {from_path:#}")
-                })
+                debian(Suite::Trixie).with_context(|| format!("nor can Debian's be used; on the PATH: {from_path:#}"))
             }),
         },
     }
 }
 
 fn debian(suite: Suite) -> Result<Executable> {
-    let Some((variable, promised)) = suite.pinned() else {
-        bail!("{suite:?} is no suite of Debian")
-    };
+    let Some((variable, promised)) = suite.pinned() else { bail!("{suite:?} is no suite of Debian") };
     let path = match env::var_os(variable) {
         Some(path) => PathBuf::from(path),
         None => unpack(suite, "memcached")?,
@@ -147,24 +131,18 @@ pub fn unpack(suite: Suite, program: &str) -> Result<PathBuf> {
         .stderr(std::process::Stdio::inherit())
         .output()
         .context("cannot start sh")?;
-    ensure!(
-        output.status.success(),
-        "cannot get {program} of Debian {suite} (the reason is above)"
-    );
+    ensure!(output.status.success(), "cannot get {program} of Debian {suite} (the reason is above)");
     let path = String::from_utf8(output.stdout).context("the path of the cache is not UTF-8")?;
     Ok(PathBuf::from(path.trim_end()))
 }
 
 /// The first directory of the PATH that holds `program`.
 pub fn which(program: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?)
-        .map(|dir| dir.join(program))
-        .find(|path| path.is_file())
+    env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
 }
 
 fn on_path() -> Result<Executable> {
-    let path = which("memcached")
-        .with_context(|| format!("no memcached on the PATH; install {OLDEST} or newer"))?;
+    let path = which("memcached").with_context(|| format!("no memcached on the PATH; install {OLDEST} or newer"))?;
     new_enough(Executable::at(&path)?)
 }
 

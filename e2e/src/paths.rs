@@ -9,10 +9,7 @@ use anyhow::{Context, Result};
 pub fn cache_dir() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         Some(base) => PathBuf::from(base),
-        None => {
-            PathBuf::from(env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?)
-                .join(".cache")
-        }
+        None => PathBuf::from(env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?).join(".cache"),
     };
     Ok(base.join("replicated-memcached"))
 }
@@ -20,14 +17,8 @@ pub fn cache_dir() -> Result<PathBuf> {
 /// `target/` of the checkout, for logs and reports (also when compiled files go elsewhere). A binary that was moved
 /// away from its checkout uses the current directory.
 pub fn target_dir() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("."));
-    if workspace.is_dir() {
-        workspace.join("target")
-    } else {
-        PathBuf::from("target")
-    }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    if workspace.is_dir() { workspace.join("target") } else { PathBuf::from("target") }
 }
 
 /// An empty directory `target/e2e/<name>` for the logs of one test.

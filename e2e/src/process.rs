@@ -42,28 +42,12 @@ impl Process {
     pub fn spawn(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
         let out = OpenOptions::new().create(true).append(true).open(log);
         let out = out.with_context(|| format!("cannot write the log {}", log.display()))?;
-        let error = out
-            .try_clone()
-            .context("cannot duplicate a file descriptor")?;
-        command
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(error)
-            .process_group(0);
-        let child = command
-            .spawn()
-            .with_context(|| format!("cannot start {name}: {command:?}"))?;
-        let pid = i32::try_from(child.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .context("a process id out of range")?;
+        let error = out.try_clone().context("cannot duplicate a file descriptor")?;
+        command.stdin(Stdio::null()).stdout(out).stderr(error).process_group(0);
+        let child = command.spawn().with_context(|| format!("cannot start {name}: {command:?}"))?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process id out of range")?;
         guardian::watch(pid)?;
-        Ok(Process {
-            name: name.to_owned(),
-            child,
-            pid,
-            log: log.to_owned(),
-        })
+        Ok(Process { name: name.to_owned(), child, pid, log: log.to_owned() })
     }
 
     /// The process id.
@@ -117,11 +101,7 @@ impl Process {
             let Ok(text) = fs::read_to_string(&path) else {
                 continue;
             };
-            total += text
-                .split(' ')
-                .next()
-                .and_then(|first| first.parse::<u64>().ok())
-                .unwrap_or(0);
+            total += text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or(0);
         }
         Ok(Duration::from_nanos(total))
     }
@@ -130,15 +110,8 @@ impl Process {
     pub fn resident(&self) -> Result<u64> {
         let path = format!("/proc/{}/status", self.pid());
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("no VmRSS")?;
-        let kib: u64 = line
-            .trim()
-            .trim_end_matches(" kB")
-            .parse()
-            .context("an odd VmRSS")?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().context("an odd VmRSS")?;
         Ok(kib * 1024)
     }
 }
@@ -154,12 +127,7 @@ mod tests {
     use super::*;
 
     fn sleeper(dir: &Path) -> Process {
-        Process::spawn(
-            "sleep",
-            Command::new("sleep").arg("100"),
-            &dir.join("sleep.log"),
-        )
-        .unwrap()
+        Process::spawn("sleep", Command::new("sleep").arg("100"), &dir.join("sleep.log")).unwrap()
     }
 
     #[test]
@@ -184,10 +152,7 @@ mod tests {
         let mut echo = Command::new("sh");
         echo.args(["-c", "echo out; echo err >&2; exit 3"]);
         let mut process = Process::spawn("sh", &mut echo, &dir.path().join("sh.log")).unwrap();
-        assert_eq!(
-            process.wait_exit(Duration::from_secs(5)).unwrap().code(),
-            Some(3)
-        );
+        assert_eq!(process.wait_exit(Duration::from_secs(5)).unwrap().code(), Some(3));
         assert_eq!(process.output(), "out\nerr\n");
     }
 }

@@ -9,11 +9,7 @@ use anyhow::{Result, bail};
 const INTERVAL: Duration = Duration::from_millis(5);
 
 /// Calls `look` until it returns a value; an error, naming `what`, once `deadline` has passed. It looks at least once.
-pub fn wait_for<T>(
-    what: &str,
-    deadline: Duration,
-    mut look: impl FnMut() -> Option<T>,
-) -> Result<T> {
+pub fn wait_for<T>(what: &str, deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Result<T> {
     let end = Instant::now() + deadline;
     loop {
         if let Some(value) = look() {
@@ -27,11 +23,7 @@ pub fn wait_for<T>(
 }
 
 /// Like [`wait_for`], for a condition that is true or tells what it still sees; the last sight goes into the error.
-pub fn wait_until(
-    what: &str,
-    deadline: Duration,
-    mut look: impl FnMut() -> Result<(), String>,
-) -> Result<()> {
+pub fn wait_until(what: &str, deadline: Duration, mut look: impl FnMut() -> Result<(), String>) -> Result<()> {
     let mut last = String::new();
     wait_for(what, deadline, || match look() {
         Ok(()) => Some(()),

@@ -15,8 +15,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use real_memcached::{Memcached, find};
 use sidecar::protocol::{
-    Command, Dialect, Direction, Keys, Limits, Parser, Request, Response, Step, StoreMode, reply,
-    response,
+    Command, Dialect, Direction, Keys, Limits, Parser, Request, Response, Step, StoreMode, reply, response,
 };
 
 /// Stands behind every input: it is answered if the connection is open and in step.
@@ -69,11 +68,7 @@ impl Pair {
                     assert!(need as u64 <= self.limits.max_input(), "{need} is too much");
                     // While memcached waits for the rest of a value it keeps back what it answered
                     // before, and drops it when the client goes.
-                    return if rest.is_empty() && !parser.is_swallowing() {
-                        answers
-                    } else {
-                        Vec::new()
-                    };
+                    return if rest.is_empty() && !parser.is_swallowing() { answers } else { Vec::new() };
                 }
                 Step::Answer { reply, consumed } => {
                     answers.extend_from_slice(reply);
@@ -109,15 +104,9 @@ impl Pair {
             lines.extend_from_slice(b"\r\n");
         }
         lines.extend_from_slice(b"me missing");
-        let [direct, behind] = self
-            .look
-            .each_ref()
-            .map(|mut stream| items(&ask(&mut stream, &lines).expect("memcached answers")));
-        direct.len() == behind.len()
-            && direct
-                .iter()
-                .zip(&behind)
-                .all(|(a, b)| a.0 == b.0 && a.1.abs_diff(b.1) <= 1)
+        let [direct, behind] =
+            self.look.each_ref().map(|mut stream| items(&ask(&mut stream, &lines).expect("memcached answers")));
+        direct.len() == behind.len() && direct.iter().zip(&behind).all(|(a, b)| a.0 == b.0 && a.1.abs_diff(b.1) <= 1)
     }
 }
 
@@ -141,11 +130,7 @@ fn items(answers: &[u8]) -> Vec<(Vec<u8>, i64)> {
 }
 
 /// The canonical form of a command, executed. `None`: memcached closed the connection.
-fn execute(
-    stream: &mut (impl Read + Write),
-    server: &Memcached,
-    request: &Request,
-) -> Option<Vec<u8>> {
+fn execute(stream: &mut (impl Read + Write), server: &Memcached, request: &Request) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     match request.command {
         Command::Get { cas, keys } => {
@@ -157,14 +142,7 @@ fn execute(
             line.extend_from_slice(exptime.to_string().as_bytes());
             add_keys(&mut line, keys);
         }
-        Command::Store {
-            mode,
-            key,
-            flags,
-            exptime,
-            value,
-            compare,
-        } => {
+        Command::Store { mode, key, flags, exptime, value, compare } => {
             line.extend_from_slice(match (mode, compare) {
                 (_, Some(_)) => b"cas ",
                 (StoreMode::Set, _) => b"set ",
@@ -188,11 +166,7 @@ fn execute(
             ask(stream, &line);
             return Some(silenced(reply::TOO_LARGE.to_vec(), request));
         }
-        Command::Arithmetic {
-            direction,
-            key,
-            delta,
-        } => {
+        Command::Arithmetic { direction, key, delta } => {
             line.extend_from_slice(match direction {
                 Direction::Increment => b"incr ",
                 Direction::Decrement => b"decr ",
@@ -272,10 +246,7 @@ fn check(pair: &Pair, input: &[u8]) -> Result<(), String> {
         ));
     }
     if !same_items {
-        return Err(format!(
-            "{:?} {shown}\n  leaves other items",
-            pair.limits.dialect
-        ));
+        return Err(format!("{:?} {shown}\n  leaves other items", pair.limits.dialect));
     }
     Ok(())
 }
@@ -414,10 +385,7 @@ fn verbs_and_word_counts() {
         let inputs = verbs.iter().flat_map(|verb| {
             arguments.iter().flat_map(move |arguments| {
                 // Behind the line, what a value would be if it is one.
-                [
-                    format!("{verb}{arguments}\r\n1\r\n"),
-                    format!(" {verb}{arguments}\n1\r\n"),
-                ]
+                [format!("{verb}{arguments}\r\n1\r\n"), format!(" {verb}{arguments}\n1\r\n")]
             })
         });
         check_all(pair, inputs.filter(|input| !streams(input)));
@@ -426,12 +394,7 @@ fn verbs_and_word_counts() {
 
 /// Dumps list items with the time of their last use, and come when it pleases them.
 fn streams(input: &str) -> bool {
-    let words: Vec<_> = input
-        .lines()
-        .next()
-        .unwrap_or("")
-        .split_whitespace()
-        .collect();
+    let words: Vec<_> = input.lines().next().unwrap_or("").split_whitespace().collect();
     words.len() == 3
         && words[0] == "lru_crawler"
         && words[1].starts_with('m')
@@ -539,32 +502,16 @@ fn commands_on_an_item() {
         "shutdown graceful",
     ];
     each_release(&[], MIB, |pair| {
-        check_all(
-            pair,
-            lines
-                .iter()
-                .map(|line| format!("set k 5 0 2\r\n10\r\n{line}\r\n")),
-        );
+        check_all(pair, lines.iter().map(|line| format!("set k 5 0 2\r\n10\r\n{line}\r\n")));
     });
 }
 
 /// `-F`: flush_all is not allowed.
 #[test]
 fn flush_switched_off() {
-    let lines = [
-        "flush_all",
-        "flush_all 0",
-        "flush_all noreply",
-        "flush_all x",
-        "flush_all 1 2 3",
-    ];
+    let lines = ["flush_all", "flush_all 0", "flush_all noreply", "flush_all x", "flush_all 1 2 3"];
     each_release(&["-F"], MIB, |pair| {
-        check_all(
-            pair,
-            lines
-                .iter()
-                .map(|line| format!("set k 0 0 1\r\nx\r\n{line}\r\nget k\r\n")),
-        );
+        check_all(pair, lines.iter().map(|line| format!("set k 0 0 1\r\nx\r\n{line}\r\nget k\r\n")));
     });
 }
 
@@ -662,9 +609,7 @@ fn huge_lengths() {
         for verb in ["set", "add", "append", "cas"] {
             for length in lengths {
                 for rest in ["", " noreply", " 1", " 1 noreply", " x"] {
-                    inputs.push(format!(
-                        "set k 0 0 1\r\nx\r\n{verb} k 0 0 {length}{rest}\r\nx\r\n"
-                    ));
+                    inputs.push(format!("set k 0 0 1\r\nx\r\n{verb} k 0 0 {length}{rest}\r\nx\r\n"));
                 }
             }
         }
@@ -752,21 +697,14 @@ fn unfinished_lines() {
             (format!("get {}", "k".repeat(2045)), false),
             (format!("gets {}", "k".repeat(30_000)), false),
             (format!("gat 0 {}", "k".repeat(2043)), true),
-            (
-                format!("{}get {}", " ".repeat(100), "k".repeat(2000)),
-                false,
-            ),
+            (format!("{}get {}", " ".repeat(100), "k".repeat(2000)), false),
             (format!("{}get {}", " ".repeat(101), "k".repeat(2000)), true),
             (format!("set k 0 0 1 {}", "k".repeat(2040)), true),
         ] {
             let mut stream = pair.direct.connect().expect("memcached listens");
             stream.write_all(text.as_bytes()).expect("memcached reads");
             stream
-                .set_read_timeout(Some(std::time::Duration::from_millis(if closed {
-                    5000
-                } else {
-                    50
-                })))
+                .set_read_timeout(Some(std::time::Duration::from_millis(if closed { 5000 } else { 50 })))
                 .expect("a timeout");
             let really_closed = match stream.read(&mut [0; 16]) {
                 Ok(0) => true,
@@ -807,9 +745,7 @@ fn bad_data_chunks() {
             for noreply in ["", " noreply"] {
                 for value in values {
                     let token = if verb == "cas" { " 1" } else { "" };
-                    inputs.push(format!(
-                        "set k 0 0 3\r\nold\r\n{verb} k 0 0 3{token}{noreply}\r\n{value}get k\r\n"
-                    ));
+                    inputs.push(format!("set k 0 0 3\r\nold\r\n{verb} k 0 0 3{token}{noreply}\r\n{value}get k\r\n"));
                 }
             }
         }
@@ -820,10 +756,7 @@ fn bad_data_chunks() {
 /// The exact bound of an item, below it, at it and above it.
 #[test]
 fn item_size_bound() {
-    for (arguments, item_size_max) in [
-        (vec![], MIB),
-        (vec!["-I", "8k", "-o", "slab_chunk_max=4"], 8192),
-    ] {
+    for (arguments, item_size_max) in [(vec![], MIB), (vec!["-I", "8k", "-o", "slab_chunk_max=4"], 8192)] {
         each_release(&arguments, item_size_max, |pair| {
             let mut inputs = Vec::new();
             for (verb, token) in [("set", ""), ("add", ""), ("replace", ""), ("cas", " 1")] {
@@ -865,39 +798,29 @@ fn random_lines() {
         20 => Just(" "), 1 => Just("  "), 1 => Just("\t"), 1 => Just("\0"), 1 => Just("\r"),
         1 => Just("\r\n"), 1 => Just(" \n"),
     ];
-    let line_end =
-        prop_oneof![10 => Just("\r\n"), 1 => Just("\n"), 1 => Just("\r\r\n"), 1 => Just(" \r\n")];
+    let line_end = prop_oneof![10 => Just("\r\n"), 1 => Just("\n"), 1 => Just("\r\r\n"), 1 => Just(" \r\n")];
     let start = prop_oneof![20 => Just(""), 1 => Just(" "), 1 => Just("\r"), 1 => Just("\0")];
-    let line = (start, prop::collection::vec((word, blank), 1..8), line_end).prop_map(
-        |(start, words, line_end)| {
-            let mut line = start.to_owned();
-            for (word, blank) in &words {
-                line.push_str(word);
-                line.push_str(blank);
-            }
-            line.pop();
-            line.push_str(line_end);
-            line
-        },
-    );
+    let line = (start, prop::collection::vec((word, blank), 1..8), line_end).prop_map(|(start, words, line_end)| {
+        let mut line = start.to_owned();
+        for (word, blank) in &words {
+            line.push_str(word);
+            line.push_str(blank);
+        }
+        line.pop();
+        line.push_str(line_end);
+        line
+    });
     let set = (
         prop::sample::select(vec!["set", "add", "replace", "append", "prepend", "cas"]),
         prop::sample::select(vec!["k", "a"]),
         "[0-9]{0,3}",
         prop::sample::select(vec!["", " 1", " noreply", " 1 noreply"]),
     )
-        .prop_map(|(verb, key, value, rest)| {
-            format!("{verb} {key} 0 0 {}{rest}\r\n{value}\r\n", value.len())
-        });
+        .prop_map(|(verb, key, value, rest)| format!("{verb} {key} 0 0 {}{rest}\r\n{value}\r\n", value.len()));
     let input = prop::collection::vec(prop_oneof![line, set], 1..6);
-    let cases =
-        std::env::var("PROPTEST_CASES").map_or(500, |cases| cases.parse().expect("a number"));
+    let cases = std::env::var("PROPTEST_CASES").map_or(500, |cases| cases.parse().expect("a number"));
     each_release(&[], MIB, |pair| {
-        let mut runner = TestRunner::new(Config {
-            cases,
-            failure_persistence: None,
-            ..Config::default()
-        });
+        let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
         runner
             .run(&input, |lines| {
                 let input = lines.concat();

@@ -4,9 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 
 /// A certificate authority.
 pub struct Authority {
@@ -20,8 +18,7 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let issuer =
-            CertifiedIssuer::self_signed(params, KeyPair::generate()?).context("cannot sign")?;
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?).context("cannot sign")?;
         Ok(Authority { issuer })
     }
 
@@ -35,13 +32,9 @@ impl Authority {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(vec![name.to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, name);
-        params.extended_key_usages = vec![
-            rcgen::ExtendedKeyUsagePurpose::ServerAuth,
-            rcgen::ExtendedKeyUsagePurpose::ClientAuth,
-        ];
-        let certificate = params
-            .signed_by(&key, &self.issuer)
-            .context("cannot sign")?;
+        params.extended_key_usages =
+            vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &self.issuer).context("cannot sign")?;
         Ok((certificate.pem(), key.serialize_pem()))
     }
 
@@ -49,11 +42,7 @@ impl Authority {
     pub fn write_dir(&self, dir: &Path, name: &str) -> Result<()> {
         fs::create_dir_all(dir)?;
         let (certificate, key) = self.leaf(name)?;
-        for (file, text) in [
-            ("ca.crt", self.certificate()),
-            ("tls.crt", certificate),
-            ("tls.key", key),
-        ] {
+        for (file, text) in [("ca.crt", self.certificate()), ("tls.crt", certificate), ("tls.key", key)] {
             // Written aside and renamed, since a sidecar may be reading.
             let aside = dir.join(format!(".{file}"));
             fs::write(&aside, text)?;

@@ -30,18 +30,11 @@ fn tell(operation: &str, item: &str) -> Result<()> {
     static GUARDIAN: OnceLock<Mutex<Option<ChildStdin>>> = OnceLock::new();
     let guardian = GUARDIAN.get_or_init(|| {
         let mut shell = Command::new("sh");
-        shell
-            .args(["-c", SCRIPT])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0);
+        shell.args(["-c", SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         Mutex::new(shell.spawn().ok().and_then(|mut child| child.stdin.take()))
     });
     let mut guardian = guardian.lock().unwrap_or_else(PoisonError::into_inner);
-    let pipe = guardian
-        .as_mut()
-        .context("cannot start sh, which cleans up after us")?;
+    let pipe = guardian.as_mut().context("cannot start sh, which cleans up after us")?;
     writeln!(pipe, "{operation} {item}").context("the shell that cleans up after us is gone")
 }
 
@@ -67,19 +60,10 @@ impl TempDir {
     pub fn new() -> Result<Self> {
         let base = std::env::temp_dir();
         let usable = |base: &Path| {
-            base.to_str()
-                .is_some_and(|text| text.len() < 60 && !text.contains(|c: char| c.is_whitespace()))
+            base.to_str().is_some_and(|text| text.len() < 60 && !text.contains(|c: char| c.is_whitespace()))
         };
-        let base = if usable(&base) {
-            base
-        } else {
-            PathBuf::from("/tmp")
-        };
-        let path = tempfile::Builder::new()
-            .prefix("rmc-")
-            .tempdir_in(&base)
-            .context("no temporary directory")?
-            .keep();
+        let base = if usable(&base) { base } else { PathBuf::from("/tmp") };
+        let path = tempfile::Builder::new().prefix("rmc-").tempdir_in(&base).context("no temporary directory")?.keep();
         let directory = TempDir { path };
         tell("made", &directory.path.to_string_lossy())?;
         Ok(directory)

@@ -55,28 +55,19 @@ impl Proxy {
         listener.set_nonblocking(true)?;
         let (faults, observed) = watch::channel(Faults::default());
         let (stop, mut stopped) = mpsc::channel(1);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let thread = std::thread::Builder::new()
-            .name("fault proxy".into())
-            .spawn(move || {
-                runtime.block_on(async {
-                    let Ok(listener) = TcpListener::from_std(listener) else {
-                        return;
-                    };
-                    tokio::select! {
-                        _ = stopped.recv() => {}
-                        () = accept(listener, target, observed) => {}
-                    }
-                });
-            })?;
-        Ok(Proxy {
-            port,
-            faults,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("fault proxy".into()).spawn(move || {
+            runtime.block_on(async {
+                let Ok(listener) = TcpListener::from_std(listener) else {
+                    return;
+                };
+                tokio::select! {
+                    _ = stopped.recv() => {}
+                    () = accept(listener, target, observed) => {}
+                }
+            });
+        })?;
+        Ok(Proxy { port, faults, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -113,22 +104,14 @@ async fn accept(listener: TcpListener, target: SocketAddr, faults: watch::Receiv
 }
 
 /// One connection, until both directions have ended or the link is cut.
-async fn carry(
-    near: TcpStream,
-    target: SocketAddr,
-    mut faults: watch::Receiver<Faults>,
-) -> io::Result<()> {
+async fn carry(near: TcpStream, target: SocketAddr, mut faults: watch::Receiver<Faults>) -> io::Result<()> {
     let far = TcpStream::connect(target).await?;
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
-    let forward = direction(near_read, far_write, faults.clone(), |faults| {
-        &faults.forward
-    });
-    let backward = direction(far_read, near_write, faults.clone(), |faults| {
-        &faults.backward
-    });
+    let forward = direction(near_read, far_write, faults.clone(), |faults| &faults.forward);
+    let backward = direction(far_read, near_write, faults.clone(), |faults| &faults.backward);
     tokio::select! {
         _ = faults.wait_for(|faults| faults.cut) => Ok(()),
         ended = async { tokio::try_join!(forward, backward) } => ended.map(|_| ()),
@@ -178,10 +161,7 @@ async fn direction(
             unstalled(&mut writing, flow).await;
             let rate = flow(&writing.borrow()).bytes_per_second;
             if let Some(rate) = rate {
-                sleep(Duration::from_secs_f64(
-                    bytes.len() as f64 / f64::from(rate.max(1)),
-                ))
-                .await;
+                sleep(Duration::from_secs_f64(bytes.len() as f64 / f64::from(rate.max(1)))).await;
             }
             to.write_all(&bytes).await?;
         }
@@ -222,9 +202,7 @@ mod tests {
     }
 
     fn through(proxy: &Proxy) -> Client {
-        Client::connect(&Address::Tcp(proxy.address()))
-            .unwrap()
-            .patience(Duration::from_secs(5))
+        Client::connect(&Address::Tcp(proxy.address())).unwrap().patience(Duration::from_secs(5))
     }
 
     #[test]
@@ -240,34 +218,18 @@ mod tests {
     fn it_flips_delays_stalls_and_cuts() {
         let proxy = Proxy::start(echo()).unwrap();
         proxy.set(|faults| faults.backward.flipped = Some(2));
-        assert_eq!(
-            through(&proxy).exchange("hello").unwrap(),
-            "hemlo\r".trim_end()
-        );
+        assert_eq!(through(&proxy).exchange("hello").unwrap(), "hemlo\r".trim_end());
 
-        proxy.set(|faults| {
-            faults.backward = Flow {
-                delay: Duration::from_millis(200),
-                ..Flow::default()
-            }
-        });
+        proxy.set(|faults| faults.backward = Flow { delay: Duration::from_millis(200), ..Flow::default() });
         let start = std::time::Instant::now();
         assert_eq!(through(&proxy).exchange("hello").unwrap(), "hello");
         assert!(start.elapsed() >= Duration::from_millis(200));
 
-        proxy.set(|faults| {
-            faults.backward = Flow {
-                stalled: true,
-                ..Flow::default()
-            }
-        });
+        proxy.set(|faults| faults.backward = Flow { stalled: true, ..Flow::default() });
         let mut client = through(&proxy).patience(Duration::from_millis(100));
         assert!(client.exchange("hello").is_err());
         proxy.set(|faults| *faults = Faults::default());
-        assert_eq!(
-            client.patience(Duration::from_secs(5)).line().unwrap(),
-            "hello"
-        );
+        assert_eq!(client.patience(Duration::from_secs(5)).line().unwrap(), "hello");
 
         let mut open = through(&proxy);
         assert_eq!(open.exchange("hello").unwrap(), "hello");

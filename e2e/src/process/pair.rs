@@ -47,15 +47,13 @@ impl PairOptions {
 
     /// Adds arguments for both sidecars.
     pub fn sidecar(mut self, arguments: &[&str]) -> Self {
-        self.sidecar_arguments
-            .extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self.sidecar_arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
         self
     }
 
     /// Adds arguments for both memcacheds.
     pub fn memcached(mut self, arguments: &[&str]) -> Self {
-        self.memcached_arguments
-            .extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self.memcached_arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
         self
     }
 }
@@ -102,22 +100,14 @@ impl Replica {
             let (name, value) = line.strip_prefix("STAT ")?.split_once(' ')?;
             Some((name.to_owned(), value.to_owned()))
         };
-        lines
-            .iter()
-            .map(parse)
-            .collect::<Option<_>>()
-            .with_context(|| format!("odd stats: {lines:?}"))
+        lines.iter().map(parse).collect::<Option<_>>().with_context(|| format!("odd stats: {lines:?}"))
     }
 
     /// One number of `stats replication`.
     pub fn replication_stat(&self, name: &str) -> Result<i64> {
         let stats = self.replication_stats()?;
-        let value = stats
-            .get(name)
-            .with_context(|| format!("no {name} in {stats:?}"))?;
-        value
-            .parse()
-            .with_context(|| format!("{name} is no number: {value}"))
+        let value = stats.get(name).with_context(|| format!("no {name} in {stats:?}"))?;
+        value.parse().with_context(|| format!("{name} is no number: {value}"))
     }
 
     /// Removes the state file; only sensible while the sidecar does not run.
@@ -139,16 +129,8 @@ pub struct Link {
 
 impl Link {
     fn each(&self, change: impl Fn(&mut Flow, &mut Flow)) {
-        self.a_dials.set(
-            |Faults {
-                 forward, backward, ..
-             }| change(forward, backward),
-        );
-        self.b_dials.set(
-            |Faults {
-                 forward, backward, ..
-             }| change(backward, forward),
-        );
+        self.a_dials.set(|Faults { forward, backward, .. }| change(forward, backward));
+        self.b_dials.set(|Faults { forward, backward, .. }| change(backward, forward));
     }
 
     /// Closes all connections and lets none be made.
@@ -199,20 +181,12 @@ impl Pair {
     pub fn start_caches(options: &PairOptions) -> Result<Self> {
         let logs = paths::fresh_log_dir(&options.name)?;
         let directory = TempDir::new()?;
-        let authority = if options.tls {
-            Some(Authority::new("e2e")?)
-        } else {
-            None
-        };
+        let authority = if options.tls { Some(Authority::new("e2e")?) } else { None };
         let replica = |name: &str, id: usize| -> Result<Replica> {
             let home = directory.path().join(name);
             let state_dir = home.join("state");
             std::fs::create_dir_all(&state_dir)?;
-            let arguments: Vec<&str> = options
-                .memcached_arguments
-                .iter()
-                .map(String::as_str)
-                .collect();
+            let arguments: Vec<&str> = options.memcached_arguments.iter().map(String::as_str).collect();
             let socket = home.join("memcached.sock");
             let log = logs.join(format!("{name}-memcached.log"));
             let memcached = Memcached::on_socket(&options.memcached, &socket, &arguments, &log)?;
@@ -235,26 +209,14 @@ impl Pair {
                 environment,
             };
             let sidecar = Sidecar::prepare(sidecar, &logs.join(format!("{name}-sidecar.log")))?;
-            Ok(Replica {
-                memcached,
-                sidecar,
-                state_dir,
-            })
+            Ok(Replica { memcached, sidecar, state_dir })
         };
         let (mut a, mut b) = (replica("a", 0)?, replica("b", 1)?);
-        let link = Link {
-            a_dials: Proxy::start(b.sidecar.replication())?,
-            b_dials: Proxy::start(a.sidecar.replication())?,
-        };
+        let link =
+            Link { a_dials: Proxy::start(b.sidecar.replication())?, b_dials: Proxy::start(a.sidecar.replication())? };
         a.sidecar.options.peer = Some(link.a_dials.address().to_string());
         b.sidecar.options.peer = Some(link.b_dials.address().to_string());
-        Ok(Pair {
-            a,
-            b,
-            link,
-            logs,
-            directory,
-        })
+        Ok(Pair { a, b, link, logs, directory })
     }
 
     /// Waits until both are ready and linked.
@@ -273,25 +235,19 @@ impl Pair {
 
     /// Waits until both memcacheds hold the same: keys, values, flags, cas numbers, and expiry within a second.
     pub fn wait_equal(&self) -> Result<()> {
-        wait_until("equal contents of both", PATIENCE, || {
-            self.compare(contents::Missing::Differs)
-        })
-        .with_context(|| format!("logs: {}", self.logs.display()))
+        wait_until("equal contents of both", PATIENCE, || self.compare(contents::Missing::Differs))
+            .with_context(|| format!("logs: {}", self.logs.display()))
     }
 
     /// Waits until no key has different versions on both. A key that one of them lacks (evicted) is no difference.
     pub fn wait_consistent(&self) -> Result<()> {
-        wait_until("no contradiction between both", PATIENCE, || {
-            self.compare(contents::Missing::IsFine)
-        })
-        .with_context(|| format!("logs: {}", self.logs.display()))
+        wait_until("no contradiction between both", PATIENCE, || self.compare(contents::Missing::IsFine))
+            .with_context(|| format!("logs: {}", self.logs.display()))
     }
 
     fn compare(&self, missing: contents::Missing) -> Result<(), String> {
         let read = |replica: &Replica| {
-            let contents = replica
-                .private()
-                .and_then(|mut client| contents::read(&mut client));
+            let contents = replica.private().and_then(|mut client| contents::read(&mut client));
             contents.map_err(|error| format!("{error:#}"))
         };
         contents::compare(&read(&self.a)?, &read(&self.b)?, missing)

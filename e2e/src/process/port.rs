@@ -29,10 +29,7 @@ impl Port {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, FIRST + offset));
                 let reservation = UdpSocket::bind(address).ok()?;
                 TcpListener::bind(address).ok()?;
-                Some(Port {
-                    address,
-                    _reservation: reservation,
-                })
+                Some(Port { address, _reservation: reservation })
             })
             .context("no free port on 127.0.0.1")
     }

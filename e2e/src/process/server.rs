@@ -27,31 +27,14 @@ pub struct Memcached {
 
 impl Memcached {
     /// Starts one that listens on the unix socket `socket` only.
-    pub fn on_socket(
-        executable: &Executable,
-        socket: &Path,
-        arguments: &[&str],
-        log: &Path,
-    ) -> Result<Self> {
-        Self::start_at(
-            executable,
-            Address::Unix(socket.to_owned()),
-            None,
-            arguments,
-            log,
-        )
+    pub fn on_socket(executable: &Executable, socket: &Path, arguments: &[&str], log: &Path) -> Result<Self> {
+        Self::start_at(executable, Address::Unix(socket.to_owned()), None, arguments, log)
     }
 
     /// Starts one that listens on a free TCP port of 127.0.0.1 only.
     pub fn on_tcp(executable: &Executable, arguments: &[&str], log: &Path) -> Result<Self> {
         let port = Port::reserve()?;
-        Self::start_at(
-            executable,
-            Address::Tcp(port.address()),
-            Some(port),
-            arguments,
-            log,
-        )
+        Self::start_at(executable, Address::Tcp(port.address()), Some(port), arguments, log)
     }
 
     fn start_at(
@@ -64,10 +47,7 @@ impl Memcached {
         let mut memcached = Memcached {
             executable: executable.clone(),
             address,
-            arguments: arguments
-                .iter()
-                .map(|&argument| argument.to_owned())
-                .collect(),
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
             log: log.to_owned(),
             process: None,
             _port: port,
@@ -82,14 +62,9 @@ impl Memcached {
         let mut command = Command::new(&self.executable.path);
         match &self.address {
             Address::Unix(path) => command.arg("-s").arg(path).args(["-a", "0777"]),
-            Address::Tcp(SocketAddr::V4(v4)) => command.args([
-                "-l",
-                &v4.ip().to_string(),
-                "-p",
-                &v4.port().to_string(),
-                "-U",
-                "0",
-            ]),
+            Address::Tcp(SocketAddr::V4(v4)) => {
+                command.args(["-l", &v4.ip().to_string(), "-p", &v4.port().to_string(), "-U", "0"])
+            }
             Address::Tcp(SocketAddr::V6(_)) => bail!("tests use IPv4"),
         };
         if rustix::process::geteuid().is_root() {
@@ -103,10 +78,7 @@ impl Memcached {
                 return Some(false);
             }
             let mut client = Client::connect(address).ok()?;
-            client
-                .exchange("version")
-                .is_ok_and(|line| line.starts_with("VERSION "))
-                .then_some(true)
+            client.exchange("version").is_ok_and(|line| line.starts_with("VERSION ")).then_some(true)
         });
         if !answered? {
             bail!("memcached ended at once: {}", process.output().trim());

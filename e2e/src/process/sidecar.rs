@@ -35,14 +35,7 @@ fn find() -> Result<PathBuf> {
     if let Some(cargo) = env::var_os("CARGO") {
         // Cargo builds the binaries of other packages for no test, so a stale one would be tested.
         let mut build = Command::new(cargo);
-        build.args([
-            "build",
-            "--quiet",
-            "--package",
-            "sidecar",
-            "--bin",
-            "memcached-sidecar",
-        ]);
+        build.args(["build", "--quiet", "--package", "sidecar", "--bin", "memcached-sidecar"]);
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
         if dir.ends_with("release") {
             build.arg("--release");
@@ -53,11 +46,7 @@ fn find() -> Result<PathBuf> {
         ensure!(build.status()?.success(), "cannot build the sidecar");
     }
     let path = dir.join("memcached-sidecar");
-    ensure!(
-        path.is_file(),
-        "no {}; build it, or name it in $MEMCACHED_SIDECAR",
-        path.display()
-    );
+    ensure!(path.is_file(), "no {}; build it, or name it in $MEMCACHED_SIDECAR", path.display());
     Ok(path)
 }
 
@@ -110,18 +99,10 @@ impl Sidecar {
         let options = &self.options;
         let mut command = Command::new(sidecar_executable()?);
         command.args(["--listen", &self.clients.address().to_string()]);
-        command.args([
-            "--replication-listen",
-            &self.replication.address().to_string(),
-        ]);
+        command.args(["--replication-listen", &self.replication.address().to_string()]);
         command.args(["--admin-listen", &self.admin.address().to_string()]);
         command.args(["--memcached", &options.memcached.to_string()]);
-        command.args([
-            "--pair-id",
-            "e2e",
-            "--replica-id",
-            &options.replica_id.to_string(),
-        ]);
+        command.args(["--pair-id", "e2e", "--replica-id", &options.replica_id.to_string()]);
         if let Some(peer) = &options.peer {
             command.args(["--peer", peer]);
         }
@@ -134,23 +115,14 @@ impl Sidecar {
         };
         command.args(&options.arguments);
         command.env("RUST_BACKTRACE", "1");
-        command.envs(
-            options
-                .environment
-                .iter()
-                .map(|(name, value)| (name, value)),
-        );
+        command.envs(options.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
 
     /// Starts it (again). It is not ready when this returns.
     pub fn start(&mut self) -> Result<()> {
         self.kill();
-        self.process = Some(Process::spawn(
-            "memcached-sidecar",
-            &mut self.command()?,
-            &self.log,
-        )?);
+        self.process = Some(Process::spawn("memcached-sidecar", &mut self.command()?, &self.log)?);
         Ok(())
     }
 
@@ -161,10 +133,7 @@ impl Sidecar {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        self.process
-            .as_ref()
-            .context("the sidecar is not running")?
-            .signal(signal)
+        self.process.as_ref().context("the sidecar is not running")?.signal(signal)
     }
 
     /// SIGTERM, and waits for its end.
@@ -175,11 +144,7 @@ impl Sidecar {
 
     /// Waits until it exits by itself.
     pub fn wait_exit(&mut self, deadline: Duration) -> Result<ExitStatus> {
-        let status = self
-            .process
-            .as_mut()
-            .context("the sidecar is not running")?
-            .wait_exit(deadline)?;
+        let status = self.process.as_mut().context("the sidecar is not running")?.wait_exit(deadline)?;
         self.process = None;
         Ok(status)
     }
@@ -192,10 +157,7 @@ impl Sidecar {
     /// Waits until `/readyz` says 200; an error at once if it exits.
     pub fn wait_ready(&mut self, deadline: Duration) -> Result<()> {
         let admin = self.admin.address();
-        let process = self
-            .process
-            .as_mut()
-            .context("the sidecar is not running")?;
+        let process = self.process.as_mut().context("the sidecar is not running")?;
         let ready = crate::wait::wait_for("/readyz to say 200", deadline, || {
             if !process.is_running() {
                 return Some(false);
@@ -203,10 +165,7 @@ impl Sidecar {
             matches!(admin::get(admin, "/readyz"), Ok((200, _))).then_some(true)
         })?;
         if !ready {
-            bail!(
-                "the sidecar ended: {}",
-                process.output().lines().last().unwrap_or_default()
-            );
+            bail!("the sidecar ended: {}", process.output().lines().last().unwrap_or_default());
         }
         Ok(())
     }

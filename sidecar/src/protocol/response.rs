@@ -96,11 +96,8 @@ pub enum ResponseError {
     BadValueEnd,
 }
 
-const BARE_HEADER: Response<'static> = Response::Meta(Meta {
-    code: MetaCode::Header,
-    flags: MetaFlags { words: b"" },
-    value: None,
-});
+const BARE_HEADER: Response<'static> =
+    Response::Meta(Meta { code: MetaCode::Header, flags: MetaFlags { words: b"" }, value: None });
 
 /// Reads the answer at the start of `input`, with the bytes it takes. `None`: more bytes are
 /// needed.

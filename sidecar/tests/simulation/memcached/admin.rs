@@ -27,24 +27,14 @@ pub(super) fn flush_all(server: &mut Server, out: &mut Outbox, tokens: &Tokens<'
 
 /// `verbosity <level>`.
 pub(super) fn verbosity(server: &Server, out: &mut Outbox, tokens: &Tokens<'_>, noreply: bool) {
-    let level = tokens
-        .argument(0)
-        .and_then(|level| server.config.version.u32(level));
-    out.line_unless(
-        noreply,
-        if level.is_some() {
-            "OK"
-        } else {
-            "CLIENT_ERROR bad command line format"
-        },
-    );
+    let level = tokens.argument(0).and_then(|level| server.config.version.u32(level));
+    out.line_unless(noreply, if level.is_some() { "OK" } else { "CLIENT_ERROR bad command line format" });
 }
 
 /// `stats [reset|settings|detail ...]`: the lines that a sidecar can have a use for.
 pub(super) fn stats(server: &Server, out: &mut Outbox, tokens: &Tokens<'_>) {
     let (store, config) = (&server.store, &server.config);
-    let mut stat =
-        |name: &str, value: &dyn std::fmt::Display| out.line(format!("STAT {name} {value}"));
+    let mut stat = |name: &str, value: &dyn std::fmt::Display| out.line(format!("STAT {name} {value}"));
     match tokens.arguments() {
         [] => {
             stat("pid", &config.pid);

@@ -16,19 +16,13 @@ fn value(b: u8) -> Option<u8> {
 
 /// The decoded bytes; foreign bytes are skipped, and what stands behind the padding is ignored.
 pub(super) fn decode(encoded: &[u8]) -> Option<Vec<u8>> {
-    let known: Vec<u8> = encoded
-        .iter()
-        .copied()
-        .filter(|&b| value(b).is_some())
-        .collect();
+    let known: Vec<u8> = encoded.iter().copied().filter(|&b| value(b).is_some()).collect();
     if known.is_empty() || !known.len().is_multiple_of(4) {
         return None;
     }
     let mut decoded = Vec::with_capacity(known.len() / 4 * 3);
     for block in known.chunks_exact(4) {
-        let bits = block.iter().fold(0u32, |bits, &b| {
-            bits << 6 | u32::from(value(b).unwrap_or(0))
-        });
+        let bits = block.iter().fold(0u32, |bits, &b| bits << 6 | u32::from(value(b).unwrap_or(0)));
         decoded.extend_from_slice(&[(bits >> 16) as u8, (bits >> 8) as u8, bits as u8]);
         match block.iter().filter(|&&b| b == b'=').count() {
             0 => {}
@@ -48,11 +42,7 @@ pub(super) fn encode(out: &mut Vec<u8>, bytes: &[u8]) {
         let byte = |i: usize| u32::from(block.get(i).copied().unwrap_or(0));
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for i in 0..4 {
-            out.push(if i <= block.len() {
-                ALPHABET[(bits >> (18 - 6 * i) & 63) as usize]
-            } else {
-                b'='
-            });
+            out.push(if i <= block.len() { ALPHABET[(bits >> (18 - 6 * i) & 63) as usize] } else { b'=' });
         }
     }
 }

@@ -27,18 +27,12 @@ pub(super) fn get(server: &mut Server, out: &mut Outbox, keys: &[u8], with_cas: 
 }
 
 /// `gat` and `gats`.
-pub(super) fn get_and_touch(
-    server: &mut Server,
-    out: &mut Outbox,
-    arguments: &[u8],
-    with_cas: bool,
-) {
+pub(super) fn get_and_touch(server: &mut Server, out: &mut Outbox, arguments: &[u8], with_cas: bool) {
     let version = server.config.version;
     let mut words = commands::split(arguments);
     let exptime = words.next();
     let mut keys = words.peekable();
-    let Some(exptime) = exptime.filter(|_| keys.peek().is_some() || version == Version::V1_6_38)
-    else {
+    let Some(exptime) = exptime.filter(|_| keys.peek().is_some() || version == Version::V1_6_38) else {
         return out.line(match version {
             Version::V1_6_38 => "ERROR",
             Version::V1_6_45 => BAD_FORMAT,
@@ -95,22 +89,14 @@ fn read<'a>(
 }
 
 /// `set`, `add`, `replace`, `append`, `prepend`, `cas`.
-pub(super) fn store(
-    server: &mut Server,
-    conn: &mut Conn,
-    tokens: &Tokens<'_>,
-    mode: Mode,
-    noreply: bool,
-) -> Outcome {
+pub(super) fn store(server: &mut Server, conn: &mut Conn, tokens: &Tokens<'_>, mode: Mode, noreply: bool) -> Outcome {
     let version = server.config.version;
     let out = &mut conn.out;
     let &[key, flags, exptime, len, ..] = tokens.arguments() else {
         out.line(BAD_FORMAT);
         return Outcome::Done;
     };
-    let len = version
-        .i32(len)
-        .filter(|&len| (0..=i32::MAX - 2).contains(&len));
+    let len = version.i32(len).filter(|&len| (0..=i32::MAX - 2).contains(&len));
     let cas = match mode {
         Mode::Cas => tokens.argument(4).and_then(|cas| version.u64(cas)),
         _ => Some(0),
@@ -133,12 +119,7 @@ pub(super) fn store(
     match server.store.allocate(key, flags, deadline, value_len) {
         Ok(mut item) => {
             item.cas = cas;
-            Outcome::Upload(Upload {
-                item,
-                mode,
-                value_len,
-                style: Style::Classic { noreply },
-            })
+            Outcome::Upload(Upload { item, mode, value_len, style: Style::Classic { noreply } })
         }
         Err(error) => {
             out.line_unless(
@@ -164,13 +145,7 @@ fn exptime_i32(token: &[u8]) -> Option<i32> {
 }
 
 /// `incr` and `decr`.
-pub(super) fn arithmetic(
-    server: &mut Server,
-    out: &mut Outbox,
-    tokens: &Tokens<'_>,
-    increment: bool,
-    noreply: bool,
-) {
+pub(super) fn arithmetic(server: &mut Server, out: &mut Outbox, tokens: &Tokens<'_>, increment: bool, noreply: bool) {
     let &[key, delta, ..] = tokens.arguments() else {
         return out.line(BAD_FORMAT);
     };
@@ -184,9 +159,7 @@ pub(super) fn arithmetic(
         Ok(counted) => out.line_unless(noreply, counted.value.to_string()),
         Err(CountError::NonNumeric) => out.line_unless(noreply, NON_NUMERIC),
         Err(CountError::OutOfMemory) => out.line_unless(noreply, "SERVER_ERROR out of memory"),
-        Err(CountError::NotFound | CountError::CasMismatch) => {
-            out.line_unless(noreply, "NOT_FOUND")
-        }
+        Err(CountError::NotFound | CountError::CasMismatch) => out.line_unless(noreply, "NOT_FOUND"),
     }
 }
 

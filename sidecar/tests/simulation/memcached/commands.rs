@@ -106,13 +106,7 @@ pub(super) fn execute(server: &mut Server, conn: &mut Conn, id: ConnId, raw: &[u
     Outcome::Done
 }
 
-fn words(
-    server: &mut Server,
-    conn: &mut Conn,
-    id: ConnId,
-    name: &[u8],
-    tokens: &Tokens<'_>,
-) -> Outcome {
+fn words(server: &mut Server, conn: &mut Conn, id: ConnId, name: &[u8], tokens: &Tokens<'_>) -> Outcome {
     let version = server.config.version;
     let count = tokens.arguments().len();
     let storage = match name {
@@ -179,11 +173,7 @@ fn words(
         },
         b"quit" => return Outcome::SendAndClose,
         b"lru_crawler" => return dump::lru_crawler(server, out, id, tokens),
-        _ if tokens
-            .arguments()
-            .last()
-            .is_some_and(|word| word.starts_with(b"HTTP/")) =>
-        {
+        _ if tokens.arguments().last().is_some_and(|word| word.starts_with(b"HTTP/")) => {
             return Outcome::Close;
         }
         _ => out.line_unless(noreply && version == Version::V1_6_45, "ERROR"),

@@ -46,8 +46,7 @@ impl Outbox {
 
     pub(super) fn number(&mut self, number: u64) {
         let mut digits = itoa::Buffer::new();
-        self.pending
-            .extend_from_slice(digits.format(number).as_bytes());
+        self.pending.extend_from_slice(digits.format(number).as_bytes());
     }
 
     /// Keeps an item referenced until its answer is sent.
@@ -72,9 +71,7 @@ impl Outbox {
     /// Throws away all answers that have not been sent.
     pub(super) fn discard(&mut self, store: &mut Store) {
         self.pending.clear();
-        self.references
-            .drain(..)
-            .for_each(|reference| store.release(&reference));
+        self.references.drain(..).for_each(|reference| store.release(&reference));
         self.unsent = 0;
     }
 }
@@ -116,12 +113,7 @@ impl Conn {
         Self {
             input: Vec::new(),
             taken: 0,
-            out: Outbox {
-                output: Vec::new(),
-                pending: Vec::new(),
-                references: Vec::new(),
-                unsent: 0,
-            },
+            out: Outbox { output: Vec::new(), pending: Vec::new(), references: Vec::new(), unsent: 0 },
             state: State::Command,
             leftover_cas: 0,
             budget: COMMANDS_PER_TURN,

@@ -20,12 +20,7 @@ pub(super) struct Crawler {
 
 impl Crawler {
     pub(super) fn new() -> Self {
-        Self {
-            client: None,
-            enabled: true,
-            busy: false,
-            hash_growing: false,
-        }
+        Self { client: None, enabled: true, busy: false, hash_growing: false }
     }
 
     /// A dump ended, or its client went away.
@@ -106,11 +101,7 @@ impl Walk {
         }
         field(output, b" la=", clock.to_unix(item.time));
         field(output, b" cas=", item.cas);
-        output.extend_from_slice(if item.fetched {
-            b" fetch=yes"
-        } else {
-            b" fetch=no"
-        });
+        output.extend_from_slice(if item.fetched { b" fetch=yes" } else { b" fetch=no" });
         field(output, b" cls=", u64::from(item.class));
         field(output, b" size=", item.total_size() as u64);
         field(output, b" flags=", u64::from(item.flags));
@@ -122,12 +113,7 @@ impl Walk {
 }
 
 /// `lru_crawler enable|disable|metadump|mgdump`.
-pub(super) fn lru_crawler(
-    server: &mut Server,
-    out: &mut Outbox,
-    id: ConnId,
-    tokens: &Tokens<'_>,
-) -> Outcome {
+pub(super) fn lru_crawler(server: &mut Server, out: &mut Outbox, id: ConnId, tokens: &Tokens<'_>) -> Outcome {
     let crawler = &mut server.crawler;
     // the thread ends only after the dump that it is at
     let alive = crawler.enabled || crawler.client.is_some();
@@ -148,13 +134,7 @@ pub(super) fn lru_crawler(
     Outcome::Done
 }
 
-fn start(
-    server: &mut Server,
-    out: &mut Outbox,
-    id: ConnId,
-    format: Format,
-    what: &[u8],
-) -> Outcome {
+fn start(server: &mut Server, out: &mut Outbox, id: ConnId, format: Format, what: &[u8]) -> Outcome {
     let crawler = &mut server.crawler;
     let classes = match what {
         b"all" | b"hash" => Some(u64::MAX),
@@ -184,12 +164,7 @@ fn start(
     if server.config.version == Version::V1_6_45 {
         out.output.extend_from_slice(b"OK\r\n");
     }
-    Outcome::Dump(Walk {
-        format,
-        by_hash: what == b"hash",
-        classes,
-        next_bucket: 0,
-    })
+    Outcome::Dump(Walk { format, by_hash: what == b"hash", classes, next_bucket: 0 })
 }
 
 /// A bit per class of a comma-separated list.

@@ -17,10 +17,7 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn new(start: u64) -> Self {
-        Self {
-            epoch: start - FIRST_SECOND,
-            now: FIRST_SECOND as u32,
-        }
+        Self { epoch: start - FIRST_SECOND, now: FIRST_SECOND as u32 }
     }
 
     pub(super) fn set(&mut self, unix: u64) {
@@ -48,9 +45,7 @@ impl Clock {
             // the past is one second after second zero
             ..0 => 1,
             relative @ 1..=MAX_RELATIVE => (relative as u32).wrapping_add(self.now),
-            absolute => {
-                u32::try_from(absolute - self.epoch as i64).map_or(1, |second| second.max(1))
-            }
+            absolute => u32::try_from(absolute - self.epoch as i64).map_or(1, |second| second.max(1)),
         }
     }
 }

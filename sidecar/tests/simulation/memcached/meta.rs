@@ -187,16 +187,8 @@ pub(super) fn store(server: &mut Server, conn: &mut Conn, tokens: &Tokens<'_>) -
         Some(b'R') => (Mode::Replace, flags.exptime),
         Some(mode @ (b'A' | b'P')) => {
             let vivify = flags.vivify;
-            let exptime = if vivify {
-                flags.vivify_exptime
-            } else {
-                flags.exptime
-            };
-            let mode = if mode == b'A' {
-                Mode::Append { vivify }
-            } else {
-                Mode::Prepend { vivify }
-            };
+            let exptime = if vivify { flags.vivify_exptime } else { flags.exptime };
+            let mode = if mode == b'A' { Mode::Append { vivify } } else { Mode::Prepend { vivify } };
             (mode, exptime)
         }
         Some(_) => {
@@ -241,22 +233,14 @@ pub(super) fn store(server: &mut Server, conn: &mut Conn, tokens: &Tokens<'_>) -
     for word in flags.words.iter().filter(echoed) {
         echo.push(b' ');
         // only the opaque token is echoed with its argument
-        let shown = if word.first() == Some(&b'O') {
-            word.len()
-        } else {
-            1
-        };
+        let shown = if word.first() == Some(&b'O') { word.len() } else { 1 };
         echo.extend_from_slice(&word[..shown]);
     }
     Outcome::Upload(Upload {
         item,
         mode,
         value_len,
-        style: Style::Meta {
-            quiet: flags.quiet,
-            allow_stale: flags.invalidate && mode == Mode::Cas,
-            echo,
-        },
+        style: Style::Meta { quiet: flags.quiet, allow_stale: flags.invalidate && mode == Mode::Cas, echo },
     })
 }
 
@@ -432,15 +416,11 @@ pub(super) fn arithmetic(server: &mut Server, out: &mut Outbox, tokens: &Tokens<
 pub(super) fn debug(server: &mut Server, out: &mut Outbox, tokens: &Tokens<'_>) {
     let version = server.config.version;
     let store = &mut server.store;
-    let Some(key) = tokens
-        .argument(0)
-        .filter(|key| key.len() <= classic::MAX_KEY)
-    else {
+    let Some(key) = tokens.argument(0).filter(|key| key.len() <= classic::MAX_KEY) else {
         return out.line(BAD_FORMAT);
     };
     // the newer version sees the flag only when something follows it
-    let encoded = tokens.argument(1) == Some(b"b")
-        && (version == Version::V1_6_38 || tokens.arguments().len() > 2);
+    let encoded = tokens.argument(1) == Some(b"b") && (version == Version::V1_6_38 || tokens.arguments().len() > 2);
     let decoded = if encoded { base64::decode(key) } else { None };
     if encoded && decoded.is_none() {
         return out.line(BAD_FORMAT);
@@ -466,11 +446,7 @@ pub(super) fn debug(server: &mut Server, out: &mut Outbox, tokens: &Tokens<'_>) 
     out.number(u64::from(now - item.time));
     out.bytes(b" cas=");
     out.number(item.cas);
-    out.bytes(if item.fetched {
-        b" fetch=yes cls="
-    } else {
-        b" fetch=no cls="
-    });
+    out.bytes(if item.fetched { b" fetch=yes cls=" } else { b" fetch=no cls=" });
     out.number(u64::from(item.class));
     out.bytes(b" size=");
     out.number(item.total_size() as u64);

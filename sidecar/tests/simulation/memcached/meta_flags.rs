@@ -224,8 +224,6 @@ impl<'a> MetaFlags<'a> {
 
     /// True when the opaque token is longer than memcached echoes.
     pub(super) fn opaque_too_long(&self) -> bool {
-        self.words
-            .iter()
-            .any(|word| word.first() == Some(&b'O') && word.len() > MAX_OPAQUE)
+        self.words.iter().any(|word| word.first() == Some(&b'O') && word.len() > MAX_OPAQUE)
     }
 }

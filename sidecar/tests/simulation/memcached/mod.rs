@@ -114,15 +114,7 @@ impl Memcached {
     /// A freshly started, empty memcached.
     pub(crate) fn new(config: Config) -> Self {
         let store = Store::new(&config);
-        Self {
-            server: Server {
-                config,
-                store,
-                crawler: Crawler::new(),
-                restarts: 0,
-            },
-            conns: Vec::new(),
-        }
+        Self { server: Server { config, store, crawler: Crawler::new(), restarts: 0 }, conns: Vec::new() }
     }
 
     /// Opens a client connection.
@@ -142,10 +134,7 @@ impl Memcached {
 
     /// True when memcached has closed the connection (or it was disconnected). Output may still be readable.
     pub(crate) fn is_closed(&self, id: ConnId) -> bool {
-        self.conns
-            .get(id.0)
-            .and_then(Option::as_ref)
-            .is_none_or(|conn| conn.closed)
+        self.conns.get(id.0).and_then(Option::as_ref).is_none_or(|conn| conn.closed)
     }
 
     /// Bytes from the client, in any split. Nothing is executed before [`Self::step`].
@@ -215,12 +204,8 @@ impl Memcached {
     pub(crate) fn restart(&mut self, start: u64) {
         let mut config = self.server.config.clone();
         config.start = start;
-        self.server = Server {
-            store: Store::new(&config),
-            config,
-            crawler: Crawler::new(),
-            restarts: self.server.restarts + 1,
-        };
+        self.server =
+            Server { store: Store::new(&config), config, crawler: Crawler::new(), restarts: self.server.restarts + 1 };
         self.conns.iter_mut().for_each(|conn| *conn = None);
     }
 

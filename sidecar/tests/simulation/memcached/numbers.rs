@@ -67,17 +67,14 @@ fn scan(token: &[u8]) -> Option<(bool, u128)> {
         _ => (false, rest),
     };
     let count = digits.iter().take_while(|b| b.is_ascii_digit()).count();
-    let ends_well = digits
-        .get(count)
-        .is_none_or(|&b| b == 0 || b == 0x0b || b.is_ascii_whitespace());
+    let ends_well = digits.get(count).is_none_or(|&b| b == 0 || b == 0x0b || b.is_ascii_whitespace());
     if count == 0 || !ends_well {
         return None;
     }
-    let magnitude = digits.iter().take(count).fold(0u128, |sum, &b| {
-        sum.saturating_mul(10)
-            .saturating_add(u128::from(b - b'0'))
-            .min(1 << 100)
-    });
+    let magnitude = digits
+        .iter()
+        .take(count)
+        .fold(0u128, |sum, &b| sum.saturating_mul(10).saturating_add(u128::from(b - b'0')).min(1 << 100));
     Some((negative, magnitude))
 }
 

@@ -30,19 +30,13 @@ impl SlabClasses {
     pub(super) fn new(config: &Config) -> Self {
         let mut sizes = Vec::new();
         let mut size = HEADER as u32 + SMALLEST_CHUNK;
-        while sizes.len() + 1 < MAX_CLASSES
-            && f64::from(size) < config.slab_chunk_max as f64 / GROWTH
-        {
+        while sizes.len() + 1 < MAX_CLASSES && f64::from(size) < config.slab_chunk_max as f64 / GROWTH {
             size = size.next_multiple_of(8);
             sizes.push(size as usize);
             size = (f64::from(size) * GROWTH) as u32;
         }
         sizes.push(config.slab_chunk_max);
-        Self {
-            item_size_max: config.item_size_max,
-            chunk_max: config.slab_chunk_max,
-            sizes,
-        }
+        Self { item_size_max: config.item_size_max, chunk_max: config.slab_chunk_max, sizes }
     }
 
     /// The class for a total size; none when it is above the item limit.

@@ -130,9 +130,7 @@ impl Store {
 
     fn locate(&self, key: &[u8]) -> Option<Slot> {
         let bucket = bucket_of(key);
-        let index = self.buckets[bucket]
-            .iter()
-            .position(|item| *item.key == *key)?;
+        let index = self.buckets[bucket].iter().position(|item| *item.key == *key)?;
         Some(Slot { bucket, index })
     }
 
@@ -160,11 +158,7 @@ impl Store {
     }
 
     pub(super) fn live_items(&self) -> impl Iterator<Item = ItemView<'_>> {
-        self.buckets
-            .iter()
-            .flatten()
-            .filter(|item| self.is_readable(item))
-            .map(|item| item.view(&self.clock))
+        self.buckets.iter().flatten().filter(|item| self.is_readable(item)).map(|item| item.view(&self.clock))
     }
 
     /// Notes a read.
@@ -182,10 +176,7 @@ impl Store {
     pub(super) fn reference(&mut self, slot: Slot) -> Reference {
         let item = self.item_mut(slot);
         item.references += 1;
-        Reference {
-            bucket: slot.bucket,
-            id: item.id,
-        }
+        Reference { bucket: slot.bucket, id: item.id }
     }
 
     /// Gives a reference back; the item may be gone.
@@ -197,13 +188,7 @@ impl Store {
     }
 
     /// Room for an item, not linked yet.
-    pub(super) fn allocate(
-        &self,
-        key: &[u8],
-        flags: u32,
-        exptime: u32,
-        value_len: usize,
-    ) -> Result<Item, AllocError> {
+    pub(super) fn allocate(&self, key: &[u8], flags: u32, exptime: u32, value_len: usize) -> Result<Item, AllocError> {
         let total = slabs::total_size(key.len(), flags, value_len);
         let class = self.classes.class_of(total).ok_or(AllocError::TooLarge)?;
         if self.out_of_memory {
@@ -241,10 +226,7 @@ impl Store {
         self.total += 1;
         let bucket = bucket_of(&item.key);
         self.buckets[bucket].push(item);
-        Slot {
-            bucket,
-            index: self.buckets[bucket].len() - 1,
-        }
+        Slot { bucket, index: self.buckets[bucket].len() - 1 }
     }
 
     pub(super) fn unlink(&mut self, slot: Slot) -> Item {
@@ -264,12 +246,8 @@ impl Store {
     /// Least recently linked first; an item that was read twice gets a second chance.
     fn evict_oldest(&mut self) {
         loop {
-            let oldest = self
-                .buckets
-                .iter_mut()
-                .flatten()
-                .filter(|item| item.references == 0)
-                .min_by_key(|item| item.id);
+            let oldest =
+                self.buckets.iter_mut().flatten().filter(|item| item.references == 0).min_by_key(|item| item.id);
             match oldest {
                 None => return,
                 Some(item) if item.active => {
@@ -288,11 +266,7 @@ impl Store {
 
     /// `flush_all`. The deadline replaces an earlier one.
     pub(super) fn flush_all(&mut self, exptime: i32) {
-        self.oldest_live = if exptime > 0 {
-            self.clock.deadline(exptime).wrapping_sub(1)
-        } else {
-            self.clock.now - 1
-        };
+        self.oldest_live = if exptime > 0 { self.clock.deadline(exptime).wrapping_sub(1) } else { self.clock.now - 1 };
         let locked = std::mem::take(&mut self.locked);
         if self.oldest_live == 0 {
             return;
@@ -302,14 +276,7 @@ impl Store {
             .iter()
             .flatten()
             .filter(|item| !locked.contains(&item.key))
-            .map(|item| {
-                (
-                    item.class,
-                    std::cmp::Reverse(item.id),
-                    item.time,
-                    item.key.clone(),
-                )
-            })
+            .map(|item| (item.class, std::cmp::Reverse(item.id), item.time, item.key.clone()))
             .collect();
         items.sort_unstable();
         // every class from its newest item to the first that was not accessed lately
@@ -327,19 +294,10 @@ impl Store {
     }
 
     /// Stores an item; `item.cas` is the CAS that must be met (zero: none), `cas` the new one.
-    pub(super) fn store(
-        &mut self,
-        mut item: Item,
-        mode: Mode,
-        cas: u64,
-        allow_stale: bool,
-    ) -> Verdict {
+    pub(super) fn store(&mut self, mut item: Item, mode: Mode, cas: u64, allow_stale: bool) -> Verdict {
         let Some(slot) = self.find(&item.key) else {
             return match mode {
-                Mode::Set
-                | Mode::Add
-                | Mode::Append { vivify: true }
-                | Mode::Prepend { vivify: true } => {
+                Mode::Set | Mode::Add | Mode::Append { vivify: true } | Mode::Prepend { vivify: true } => {
                     self.link(item, cas);
                     Verdict::Stored { cas, joined: None }
                 }
@@ -423,31 +381,18 @@ impl Store {
             let (head, tail) = item.value.split_at_mut(digits.len());
             head.copy_from_slice(digits);
             tail.fill(b' ');
-            return Ok(Counted {
-                value,
-                cas,
-                exptime,
-                slot: Some(slot),
-            });
+            return Ok(Counted { value, cas, exptime, slot: Some(slot) });
         }
-        let mut longer = self
-            .allocate(key, item.flags, exptime, digits.len())
-            .map_err(|_| CountError::OutOfMemory)?;
+        let mut longer = self.allocate(key, item.flags, exptime, digits.len()).map_err(|_| CountError::OutOfMemory)?;
         longer.value = digits.to_vec();
         let cas = self.next_cas();
         self.replace(slot, longer, cas);
-        Ok(Counted {
-            value,
-            cas,
-            exptime,
-            slot: None,
-        })
+        Ok(Counted { value, cas, exptime, slot: None })
     }
 }
 
 fn bucket_of(key: &[u8]) -> usize {
-    let hash = key.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, &b| {
-        (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash =
+        key.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, &b| (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
     (hash ^ hash >> 32) as usize % BUCKETS
 }

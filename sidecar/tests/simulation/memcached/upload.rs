@@ -58,15 +58,10 @@ impl Upload {
                 };
                 out.line_unless(noreply, answer);
             }
-            Style::Meta {
-                quiet,
-                allow_stale,
-                ref echo,
-            } => {
+            Style::Meta { quiet, allow_stale, ref echo } => {
                 let wants_key = echo.contains(&b'k');
                 let key = wants_key.then(|| (self.item.key.clone(), self.item.key_binary));
-                let (code, cas, joined) = match store.store(self.item, self.mode, cas, allow_stale)
-                {
+                let (code, cas, joined) = match store.store(self.item, self.mode, cas, allow_stale) {
                     Verdict::Stored { cas, joined } => ("HD", cas, joined),
                     Verdict::NotStored => ("NS", 0, None),
                     Verdict::Exists => ("EX", 0, None),
