@@ -61,7 +61,7 @@ impl std::fmt::Debug for Shared {
 const IDLE: u64 = u64::MAX;
 
 impl Shared {
-    /// Shares `journal` among `parties` (the workers, and last the replicator).
+    /// Shares `journal` among the workers and, with the number behind theirs, the `replicator`.
     pub fn new(
         replica: ReplicaId,
         journal: Journal,
@@ -69,13 +69,14 @@ impl Shared {
         replicator: Party,
         wake: Box<dyn Wake>,
         rules: Rules,
+        stripes: usize,
     ) -> Self {
         let ceiling = journal.version(Field::Ceiling);
         let flush = journal.version(Field::Flush);
         let sweeping = journal.version(Field::Swept) < flush;
         Self {
             clock: Clock::new(replica, ceiling),
-            stripes: Stripes::new(ceiling),
+            stripes: Stripes::new(stripes, ceiling),
             hasher,
             journal: Mutex::new(journal),
             low: [const { AtomicU64::new(IDLE) }; MAX_PARTIES],

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Version;
 
-/// Number of stripes; a power of two. 16 bytes each.
+/// The most stripes, and how many a program has; a power of two. 16 bytes each.
 pub const STRIPES: usize = 1 << 16;
 /// The most parties that can share the stripes.
 pub const MAX_PARTIES: usize = 24;
@@ -116,20 +116,27 @@ pub struct Stripes {
 }
 
 impl Stripes {
-    /// Free stripes, in each of which nothing newer than `newest` was ever written.
-    pub fn new(newest: Version) -> Self {
+    /// `count` free stripes (rounded to a power of two, at most [`STRIPES`]), in each of which nothing newer than `newest`
+    /// was ever written.
+    pub fn new(count: usize, newest: Version) -> Self {
+        let count = count.clamp(1, STRIPES).next_power_of_two();
         let slot = || Slot { word: AtomicU64::new(0), newest: AtomicU64::new(newest.raw()) };
-        Self { slots: std::iter::repeat_with(slot).take(STRIPES).collect() }
+        Self { slots: std::iter::repeat_with(slot).take(count).collect() }
     }
 
     /// The stripe of a key, by its hash.
-    pub fn of(hash: u64) -> Stripe {
-        (hash >> 48) as Stripe
+    pub fn of(&self, hash: u64) -> Stripe {
+        (hash >> 48) as Stripe & (self.slots.len() - 1) as Stripe
+    }
+
+    /// All stripes.
+    pub fn all(&self) -> std::ops::Range<usize> {
+        0..self.slots.len()
     }
 
     fn slot(&self, stripe: Stripe) -> &Slot {
-        // In bounds: there are as many slots as a Stripe has values.
-        &self.slots[usize::from(stripe)]
+        // In bounds: the number of slots is a power of two.
+        &self.slots[usize::from(stripe) & (self.slots.len() - 1)]
     }
 
     /// Takes a stripe. On `false` the party's mark is left: it will be woken by somebody's [`Stripes::release`], and must
@@ -213,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_party_shares_with_itself_until_another_waits() {
-        let stripes = Stripes::new(Version::ZERO);
+        let stripes = Stripes::new(16, Version::ZERO);
         assert!(stripes.acquire(7, A, Mode::Single));
         assert!(stripes.acquire(7, A, Mode::Single));
         assert!(!stripes.acquire(7, B, Mode::Single));
@@ -229,7 +236,7 @@ mod tests {
 
     #[test]
     fn exclusive_shares_with_nobody() {
-        let stripes = Stripes::new(Version::ZERO);
+        let stripes = Stripes::new(16, Version::ZERO);
         assert!(stripes.acquire(1, A, Mode::Exclusive));
         assert!(!stripes.acquire(1, A, Mode::Single));
         assert_eq!(stripes.release(1), Some(A));
@@ -240,7 +247,7 @@ mod tests {
 
     #[test]
     fn relinquish_takes_back_a_mark() {
-        let stripes = Stripes::new(Version::ZERO);
+        let stripes = Stripes::new(16, Version::ZERO);
         assert!(stripes.acquire(1, A, Mode::Single));
         assert!(!stripes.acquire(1, B, Mode::Single));
         assert_eq!(stripes.relinquish(1, B), None);

@@ -447,7 +447,7 @@ impl Worker {
     /// Takes the stripe and then a version for a write of `key`; `None`: the session has to wait.
     pub(super) fn hold(&mut self, id: SessionId, key: &[u8], mode: Mode, now: Now) -> Result<Hold, Done> {
         let hash = self.shared.hasher.hash(key);
-        let stripe = super::stripes::Stripes::of(hash);
+        let stripe = self.shared.stripes.of(hash);
         let inspected = self.session(id).and_then(|s| s.inspected.take());
         if inspected.is_none() && !self.take_stripe(stripe, mode) {
             self.waiting.push((stripe, id));

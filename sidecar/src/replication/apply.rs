@@ -10,7 +10,7 @@ use super::record::{Expiry, Record};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
 use crate::dataplane::reply::item_of;
-use crate::dataplane::stripes::{Mode, Stripe, Stripes};
+use crate::dataplane::stripes::{Mode, Stripe};
 use crate::dataplane::worker::UpstreamError;
 use crate::protocol::StoreMode;
 use crate::protocol::encode::{self, Store};
@@ -201,7 +201,7 @@ impl Replicator {
         let Some(record) = decode(&batch, offset, len) else { return };
         let Some(key) = record.key() else { return };
         if self.flush.wants_all_stripes() {
-            let stripe = Stripes::of(self.shared.hasher.hash(key));
+            let stripe = self.shared.stripes.of(self.shared.hasher.hash(key));
             self.apply.blocked.push((stripe, ticket));
             self.flush.retry_applies = true;
             return;
@@ -225,7 +225,7 @@ impl Replicator {
 
     fn start(&mut self, ticket: u64, batch: &Batch, record: Record<'_>, key: &[u8], now: Now) -> Progress {
         let hash = self.shared.hasher.hash(key);
-        let stripe = Stripes::of(hash);
+        let stripe = self.shared.stripes.of(hash);
         let blind = |newest: Version| match record {
             Record::Set { version, .. } | Record::Delete { version, .. } => {
                 version > newest || self.shared.broken(Rule::BlindOnlyAboveNewest)
@@ -337,7 +337,7 @@ impl Replicator {
         if !self.shared.broken(Rule::RemoteDeleteIsRemembered) {
             self.shared.journal().note(hash, key, Write::Delete(version), List::Remote, seq);
         }
-        self.shared.stripes.wrote(Stripes::of(hash), version);
+        self.shared.stripes.wrote(self.shared.stripes.of(hash), version);
         encode::delete(&mut self.upstream, key, compare);
         self.ops.push_back(Op::Delete(ticket));
     }
@@ -349,7 +349,7 @@ impl Replicator {
         let (offset, len) = (incoming.offset, incoming.len);
         if let Some(Record::Set { key, version, flags, expiry, value, .. }) = decode(&batch, offset, len) {
             let exptime = self.exptime(self.local_expiry(&batch, expiry), now);
-            self.shared.stripes.wrote(Stripes::of(self.shared.hasher.hash(key)), version);
+            self.shared.stripes.wrote(self.shared.stripes.of(self.shared.hasher.hash(key)), version);
             let store = Store { mode, key, flags, exptime, version: version.raw(), compare, value };
             encode::store(&mut self.upstream, &store);
             self.ops.push_back(Op::Store(ticket));
@@ -431,7 +431,7 @@ impl Replicator {
     fn deny(&mut self, hash: u64, key: &[u8], version: Version) {
         self.counters.denied += 1;
         self.shared.journal().commit_record(hash, Record::Delete { key, version });
-        self.shared.stripes.wrote(Stripes::of(hash), version);
+        self.shared.stripes.wrote(self.shared.stripes.of(hash), version);
     }
 
     fn supersede(&mut self, ticket: u64) {

@@ -7,7 +7,7 @@
 use super::record::{Expiry, Record};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
-use crate::dataplane::stripes::{Mode, STRIPES, Stripe};
+use crate::dataplane::stripes::{Mode, Stripe};
 use crate::dataplane::worker::UpstreamError;
 use crate::protocol::dump::DumpItem;
 use crate::protocol::encode;
@@ -100,7 +100,7 @@ impl Replicator {
             self.flush.step = Step::Taking(goal, 0);
         }
         if let Step::Taking(goal, from) = self.flush.step {
-            for stripe in from..STRIPES {
+            for stripe in from..self.shared.stripes.all().end {
                 if !self.take_stripe(stripe as Stripe, Mode::Exclusive) {
                     self.flush.step = Step::Taking(goal, stripe);
                     return;
@@ -191,7 +191,7 @@ impl Replicator {
 
     fn flush_told(&mut self) {
         self.flush.step = Step::Idle;
-        for stripe in 0..STRIPES {
+        for stripe in self.shared.stripes.all() {
             self.release(stripe as Stripe);
         }
         for request in std::mem::take(&mut self.flush.answering) {

@@ -9,7 +9,7 @@ use super::record::{Mark, Record, ResyncKind};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
 use crate::dataplane::reply::item_of;
-use crate::dataplane::stripes::{Mode, Stripes};
+use crate::dataplane::stripes::Mode;
 use crate::dataplane::worker::UpstreamError;
 use crate::protocol::dump::{self, DumpError, DumpItem, DumpLine};
 use crate::protocol::encode;
@@ -151,7 +151,7 @@ impl Replicator {
         }
         self.resync.again.clear();
         if let Some(fetch) = self.resync.waiting.take() {
-            self.shared.relinquish(Stripes::of(fetch.hash), self.party);
+            self.shared.relinquish(self.shared.stripes.of(fetch.hash), self.party);
         }
         if matches!(self.resync.dump, Dump::Running(DumpUser::Job)) {
             self.resync.abandon = true;
@@ -276,7 +276,7 @@ impl Replicator {
     /// Reads an item for the peer; `false`: its stripe has to be waited for.
     fn fetch(&mut self, fetch: Fetch) -> bool {
         let held = !self.shared.broken(Rule::BulkUnderStripe);
-        if held && !self.take_stripe(Stripes::of(fetch.hash), Mode::Single) {
+        if held && !self.take_stripe(self.shared.stripes.of(fetch.hash), Mode::Single) {
             self.resync.waiting = Some(fetch);
             return false;
         }
@@ -289,7 +289,7 @@ impl Replicator {
     pub(super) fn fetch_again(&mut self, fetch: Fetch) {
         self.resync.fetches -= 1;
         if !self.shared.broken(Rule::BulkUnderStripe) {
-            self.release(Stripes::of(fetch.hash));
+            self.release(self.shared.stripes.of(fetch.hash));
         }
         if self.resync.job.as_ref().is_some_and(|job| job.number == fetch.job) {
             self.resync.again.push_back(fetch);
@@ -299,7 +299,7 @@ impl Replicator {
     pub(super) fn resync_woken(&mut self) {
         if let Some(fetch) = self.resync.waiting.take() {
             if !self.connected {
-                self.shared.relinquish(Stripes::of(fetch.hash), self.party);
+                self.shared.relinquish(self.shared.stripes.of(fetch.hash), self.party);
                 self.resync.again.push_back(fetch);
             } else {
                 self.fetch(fetch);
@@ -351,7 +351,7 @@ impl Replicator {
             }
         }
         if !self.shared.broken(Rule::BulkUnderStripe) {
-            self.release(Stripes::of(hash));
+            self.release(self.shared.stripes.of(hash));
         }
         self.fetch_done(fetch.job, bytes);
         Ok(())
