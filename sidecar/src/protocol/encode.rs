@@ -72,6 +72,22 @@ pub fn arithmetic(out: &mut Vec<u8>, direction: Direction, key: &[u8], delta: u6
     out.extend_from_slice(b" v\r\n");
 }
 
+/// `ma <key> D0 E<version> [C<cas>]`, right behind an [`arithmetic`]: where memcached replaced the item instead of changing it in
+/// place (a longer number, or an item that an unsent answer refers to), it lost the version. Answers `HD`, `NF`, or an
+/// error line.
+#[inline]
+pub fn set_version(out: &mut Vec<u8>, key: &[u8], version: u64, compare: Option<u64>) {
+    out.extend_from_slice(b"ma ");
+    out.extend_from_slice(key);
+    out.extend_from_slice(b" D0 E");
+    number(out, version);
+    if let Some(compare) = compare {
+        out.extend_from_slice(b" C");
+        number(out, compare);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 /// `mg <key> v f t c u`: the item as it is, without counting as a use. Answers `VA` with `f`, `t`
 /// and `c`, or `EN`.
 #[inline]

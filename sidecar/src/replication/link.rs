@@ -28,6 +28,8 @@ const DEAD_MS: u64 = 5000;
 const OUTPUT: usize = 1 << 20;
 /// The most samples of the lag, and of acknowledgements that wait for the other direction.
 const SAMPLES: usize = 4096;
+/// The most resyncs whose end waits for its acknowledgement.
+const UNCONFIRMED: usize = 16;
 /// How many entries of the table are freed while the journal is locked.
 const FREED_AT_ONCE: usize = 256;
 
@@ -84,8 +86,8 @@ pub(super) struct Link {
     /// Our watermarks by their place in the log, and the one that the peer has applied.
     watermarks: VecDeque<(u64, Version)>,
     watermark: Version,
-    /// The end of the last resync while it is not acknowledged.
-    unconfirmed: Option<(u64, Plan)>,
+    /// The ends of resyncs that are not acknowledged.
+    unconfirmed: VecDeque<(u64, Plan)>,
     /// When which entry was logged, for the lag.
     samples: VecDeque<(u64, u64)>,
     lag_us: Option<u64>,
@@ -115,7 +117,7 @@ impl Link {
             acknowledged: (0, 0),
             watermarks: VecDeque::new(),
             watermark: Version::ZERO,
-            unconfirmed: None,
+            unconfirmed: VecDeque::new(),
             samples: VecDeque::new(),
             lag_us: None,
             lags: Vec::new(),
@@ -133,6 +135,7 @@ impl Replicator {
     pub fn link_opened(&mut self, now: Now) {
         let hello = self.hello(now);
         let link = &mut self.link;
+        link.digest_asked = hello.floor;
         (link.state, link.heard_ms, link.beat_ms, link.failed) = (State::Greeting, now.mono_ms(), now.mono_ms(), None);
         (link.peer, link.cursor) = (None, None);
         link.output.clear();
@@ -305,7 +308,6 @@ impl Replicator {
             journal.unsend_remote();
         }
         self.link.trimmed = 0;
-        self.link.digest_asked = journal.version(Field::Floor);
         self.link.acknowledged = (0, 0);
     }
 
@@ -349,8 +351,23 @@ impl Replicator {
             let next = journal.log.next();
             self.link.cursor = journal.log.seek(next, record_len);
             self.link.acked = next;
+            // What is about no key is in no table: it may have been in the log that was dropped.
+            let (flush, (due, due_version)) = (self.shared.flush(), journal.flush_due());
+            let lost = journal.number(Field::Filling) == NEEDS_ALL;
+            let incarnation = journal.number(Field::Incarnation);
+            for (wanted, record) in [
+                (lost, Record::Mark(Mark::ContentLost(incarnation))),
+                (flush > Version::ZERO, Record::Flush { version: flush }),
+                (due != Expiry::Never, Record::FlushAt { version: due_version, due }),
+            ] {
+                if wanted {
+                    journal.append_record(&record);
+                }
+            }
         }
-        self.link.unconfirmed = None;
+        self.link.digest_asked = Version::ZERO;
+        self.link.unconfirmed.clear();
+        self.link.watermarks.clear();
         self.link.settling.clear();
         self.link.samples.clear();
         self.resync_start(plan, now);
@@ -365,18 +382,26 @@ impl Replicator {
             return;
         }
         let watermark = self.link.watermark;
-        let unfinished = self.resync_plan().or(self.link.unconfirmed.map(|(_, plan)| plan));
-        let newer_than = unfinished.and_then(|plan| plan.newer_than).map_or(watermark, |w| w.min(watermark));
-        let digest = unfinished.and_then(|plan| plan.digest);
-        let kind = match unfinished {
-            Some(Plan { kind: ResyncKind::Full, .. }) => ResyncKind::Full,
-            _ => ResyncKind::Incremental,
-        };
-        self.send_anew(Plan { kind, newer_than: Some(newer_than), digest }, now);
+        let mut plan = Plan { kind: ResyncKind::Incremental, newer_than: Some(watermark), digest: None };
+        // What earlier resyncs brought may have been dropped too.
+        let unfinished = self.link.unconfirmed.iter().map(|(_, plan)| *plan).chain(self.resync_plan());
+        for other in unfinished {
+            if other.kind == ResyncKind::Full {
+                plan.kind = ResyncKind::Full;
+            }
+            plan.newer_than = [plan.newer_than, other.newer_than].into_iter().flatten().min();
+            plan.digest = plan.digest.max(other.digest);
+        }
+        self.send_anew(plan, now);
     }
 
     pub(super) fn link_resync_ended(&mut self, end: u64, plan: Plan) {
-        self.link.unconfirmed = Some((end, plan));
+        if self.link.unconfirmed.len() == UNCONFIRMED {
+            // Rather bring too much than forget what was brought.
+            self.link.unconfirmed.iter_mut().for_each(|(_, plan)| plan.newer_than = Some(Version::ZERO));
+            self.link.unconfirmed.pop_front();
+        }
+        self.link.unconfirmed.push_back((end, plan));
     }
 
     /// memcached has lost its content while a link may be open.
@@ -428,8 +453,8 @@ impl Replicator {
             link.watermark = link.watermark.max(version);
             link.watermarks.pop_front();
         }
-        if link.unconfirmed.is_some_and(|(end, _)| end < next) {
-            link.unconfirmed = None;
+        while link.unconfirmed.front().is_some_and(|(end, _)| *end < next) {
+            link.unconfirmed.pop_front();
         }
         while let Some((_, logged_us)) = link.samples.front().copied().filter(|(seq, _)| *seq <= next) {
             let lag = now.mono_us.saturating_sub(logged_us);

@@ -51,6 +51,8 @@ pub(super) enum Op {
     FlushAll,
     /// `md C` of a sweep.
     Sweep,
+    /// `lru_crawler enable`: whatever the answer.
+    EnableCrawler,
 }
 
 /// Numbers since the start.
@@ -166,7 +168,7 @@ impl Replicator {
                 }
                 Op::Fetch(fetch) => self.fetch_again(fetch),
                 Op::FlushAll => self.flush_again(),
-                Op::Sweep => {}
+                Op::Sweep | Op::EnableCrawler => {}
             }
         }
         self.sweep_lost();
@@ -202,6 +204,7 @@ impl Replicator {
             Op::Fetch(fetch) => self.fetched(fetch, response, now),
             Op::FlushAll => self.flushed(response, now),
             Op::Sweep => self.swept_one(response),
+            Op::EnableCrawler => Ok(()),
         }
     }
 

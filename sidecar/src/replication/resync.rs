@@ -130,8 +130,6 @@ pub enum DumpCommand {
     Stop,
 }
 
-const DUMP: &[u8] = b"lru_crawler enable\r\nlru_crawler metadump hash\r\n";
-
 impl Replicator {
     /// Starts to bring the peer what `plan` says, in the place of what was under way.
     pub(super) fn resync_start(&mut self, plan: Plan, now: Now) {
@@ -367,7 +365,10 @@ impl Replicator {
             return None;
         }
         self.resync.dump = Dump::Running(user);
-        Some(DumpCommand::Start(DUMP))
+        // Undoes a client's `disable`. Where the dump overtakes it, it is refused and tried again.
+        self.upstream.extend_from_slice(encode::CRAWLER_ENABLE);
+        self.ops.push_back(Op::EnableCrawler);
+        Some(DumpCommand::Start(encode::METADUMP))
     }
 
     /// A sweep needs the dump connection: it goes first.

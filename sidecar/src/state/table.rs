@@ -176,12 +176,18 @@ impl Table {
             Write::Touch { item, .. } => (item, false),
         };
         let mut dropped = None;
+        let mut place = (list, seq);
         let slot = match known {
             Some(slot) => {
                 let entry = self.entry(storage, slot);
                 // A delete wins over the item of the same version.
                 if (entry.version, entry.deleted) > (version, deleted) {
                     return None;
+                }
+                // The record of a touch does not bring the value, which still has to be sent.
+                let unsent = matches!(entry.list, List::Unsent | List::Sending) && entry.value_pending;
+                if unsent && entry.version == version && matches!(write, Write::Touch { .. }) {
+                    place = (entry.list, 0);
                 }
                 slot
             }
@@ -217,7 +223,7 @@ impl Table {
         if known.is_some() {
             self.unlink(slot);
         }
-        self.link(slot, list, seq);
+        self.link(slot, place.0, place.1);
         dropped
     }
 
