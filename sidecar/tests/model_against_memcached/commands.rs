@@ -222,7 +222,7 @@ const FLAGS_WITH_NUMBERS: [&str; 22] = [
 ];
 
 fn build(choices: &mut Choices<'_>) -> Vec<u8> {
-    let line = match choices.byte() % 52 {
+    let line = match choices.byte() % 54 {
         0..8 => return classic_store(choices),
         8..20 => return meta_store(choices),
         20..36 => {
@@ -250,7 +250,7 @@ fn build(choices: &mut Choices<'_>) -> Vec<u8> {
             let delay = choices.pick(&["", "", " 0", " -1", " 1000", " x", " 2592001"]);
             format!("flush_all{delay}{}", choices.noreply())
         }
-        50 => return choices.pick(&ODD).as_bytes().to_vec(),
+        50..53 => return choices.pick(&ODD).as_bytes().to_vec(),
         _ => return long_key(choices),
     };
     (line + "\r\n").into_bytes()
@@ -284,7 +284,7 @@ fn long_key(choices: &mut Choices<'_>) -> Vec<u8> {
 }
 
 /// Lines that are wrong, or right in an unusual way.
-const ODD: [&str; 55] = [
+const ODD: [&str; 59] = [
     "\r\n",
     "\n",
     "x\r\n",
@@ -340,4 +340,9 @@ const ODD: [&str; 55] = [
     "mg a v  k \r\n",
     " mg a v\r\n",
     " flush_all\r\n",
+    // stale items and the right to refresh them
+    "ms a 1 E5\r\n1\r\nmd a I T30 E1000000\r\nmg a c\r\nmg a c\r\n",
+    "md a I\r\nmg a t\r\nmd a I\r\nmg a v h\r\n",
+    "md a I x E1000000\r\nmg a v k\r\nmg a R30 c\r\n",
+    "ms a 1 I C5 E9 c\r\n2\r\nmg a c t s\r\nmg a R200 t\r\n",
 ];
