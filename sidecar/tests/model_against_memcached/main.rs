@@ -3,6 +3,8 @@
 //! `MEMCACHED_1_6_38` and `MEMCACHED_1_6_45` name their executables. One that is missing is skipped, and a failure with
 //! `CI=true`.
 
+#![allow(clippy::disallowed_methods, reason = "a test on threads of its own, told by the environment what to test")]
+
 #[path = "../simulation/memcached/mod.rs"]
 mod memcached;
 

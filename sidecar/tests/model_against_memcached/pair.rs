@@ -3,9 +3,9 @@
 use std::{path::PathBuf, thread, time::Duration};
 
 use crate::{
+    client::Client,
     commands::{Conversation, KEYS, Turn},
     memcached::{Config, ConnId, Memcached, Version},
-    client::Client,
     real_memcached,
     seconds::{self, Step},
 };
