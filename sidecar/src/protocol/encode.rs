@@ -200,3 +200,123 @@ fn number(out: &mut Vec<u8>, value: u64) {
 fn signed(out: &mut Vec<u8>, value: i32) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn stores() {
+        let plain = Store {
+            mode: StoreMode::Set,
+            key: b"key",
+            flags: 0,
+            exptime: 0,
+            version: u64::MAX,
+            compare: None,
+            value: b"ab",
+        };
+        for (store_, text) in [
+            (plain, "ms key 2 F0 T0 E18446744073709551615\r\nab\r\n"),
+            (
+                Store {
+                    compare: Some(7),
+                    exptime: -1,
+                    flags: u32::MAX,
+                    version: 1,
+                    ..plain
+                },
+                "ms key 2 F4294967295 T-1 E1 C7\r\nab\r\n",
+            ),
+            (
+                Store {
+                    mode: StoreMode::Add,
+                    version: 1,
+                    value: b"",
+                    ..plain
+                },
+                "ms key 0 F0 T0 E1 ME\r\n\r\n",
+            ),
+            (
+                Store {
+                    mode: StoreMode::Replace,
+                    version: 1,
+                    ..plain
+                },
+                "ms key 2 F0 T0 E1 MR\r\nab\r\n",
+            ),
+            (
+                Store {
+                    mode: StoreMode::Append,
+                    version: 1,
+                    ..plain
+                },
+                "ms key 2 F0 T0 E1 MA\r\nab\r\n",
+            ),
+            (
+                Store {
+                    mode: StoreMode::Prepend,
+                    version: 1,
+                    ..plain
+                },
+                "ms key 2 F0 T0 E1 MP\r\nab\r\n",
+            ),
+        ] {
+            assert_eq!(encoded(|out| store(out, &store_)), text);
+        }
+    }
+
+    #[test]
+    fn lines() {
+        let keys: [&[u8]; 2] = [b"a", b"b"];
+        for (line, text) in [
+            (
+                encoded(|out| arithmetic(out, Direction::Increment, b"k", 5, 9)),
+                "ma k D5 MI E9 v\r\n",
+            ),
+            (
+                encoded(|out| arithmetic(out, Direction::Decrement, b"k", 5, 9)),
+                "ma k D5 MD E9 v\r\n",
+            ),
+            (encoded(|out| read_back(out, b"k")), "mg k v f t c u\r\n"),
+            (encoded(|out| touch(out, b"k", -1)), "mg k T-1 c\r\n"),
+            (encoded(|out| probe(out, b"k")), "mg k c u\r\n"),
+            (encoded(|out| inspect(out, b"k")), "me k\r\n"),
+            (encoded(|out| delete(out, b"k", None)), "md k\r\n"),
+            (encoded(|out| delete(out, b"k", Some(3))), "md k C3\r\n"),
+            (encoded(|out| get(out, false, keys)), "get a b\r\n"),
+            (encoded(|out| get(out, true, keys)), "gets a b\r\n"),
+            (encoded(|out| forward(out, b"stats")), "stats\r\nmn\r\n"),
+            (encoded(|out| stream(out, b"watch")), "watch\r\n"),
+        ] {
+            assert_eq!(line, text);
+        }
+    }
+
+    #[test]
+    fn a_touch_of_many_keys_is_cut_where_memcached_would_close() {
+        let words = format!(" {}", "k".repeat(100)).repeat(100);
+        let mut out = Vec::new();
+        let lines = get_and_touch(&mut out, 60, Keys::new(words.as_bytes()));
+        let text = String::from_utf8(out).expect("ASCII");
+        assert_eq!(text.matches("\r\n").count(), lines);
+        assert!(lines > 1 && lines < 10, "{lines}");
+        for line in text.split_inclusive("\r\n") {
+            assert!(line.len() <= MAX_UNFINISHED_LINE, "{}", line.len());
+            assert!(line.starts_with("gats 60 k"));
+        }
+        assert_eq!(text.matches(" kk").count(), 100);
+        let one = encoded(|out| assert_eq!(get_and_touch(out, 0, Keys::new(b"a  b")), 1));
+        assert_eq!(one, "gats 0 a b\r\n");
+        assert_eq!(
+            encoded(|out| assert_eq!(get_and_touch(out, 0, Keys::new(b"")), 0)),
+            ""
+        );
+    }
+}
