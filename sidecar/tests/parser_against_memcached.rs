@@ -5,13 +5,13 @@
 //! on in the one canonical form of that command. Both must have answered the same bytes, closed or
 //! not closed, and hold the same items afterwards.
 
+mod protocol_inputs;
 mod real_memcached;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use real_memcached::{Memcached, find};
 use sidecar::protocol::{
@@ -850,46 +850,6 @@ fn item_size_bound() {
 /// Words and bytes thrown together.
 #[test]
 fn random_lines() {
-    let word = prop_oneof![
-        10 => prop::sample::select(vec![
-            "get", "gets", "gat", "gats", "set", "add", "replace", "append", "prepend", "cas",
-            "incr", "decr", "delete", "touch", "flush_all", "version", "verbosity", "slabs",
-            "stats foo", "lru", "lru_crawler", "bget", "foo",
-        ]),
-        30 => prop::sample::select(vec![
-            "k", "a", "0", "1", "2", "3", "10", "-1", "noreply", "100", "4294967297", "x", "1x",
-            "-", "+1", "\t1", "k\u{1}", "1\u{0}2",
-        ]),
-    ];
-    let blank = prop_oneof![
-        20 => Just(" "), 1 => Just("  "), 1 => Just("\t"), 1 => Just("\0"), 1 => Just("\r"),
-        1 => Just("\r\n"), 1 => Just(" \n"),
-    ];
-    let line_end =
-        prop_oneof![10 => Just("\r\n"), 1 => Just("\n"), 1 => Just("\r\r\n"), 1 => Just(" \r\n")];
-    let start = prop_oneof![20 => Just(""), 1 => Just(" "), 1 => Just("\r"), 1 => Just("\0")];
-    let line = (start, prop::collection::vec((word, blank), 1..8), line_end).prop_map(
-        |(start, words, line_end)| {
-            let mut line = start.to_owned();
-            for (word, blank) in &words {
-                line.push_str(word);
-                line.push_str(blank);
-            }
-            line.pop();
-            line.push_str(line_end);
-            line
-        },
-    );
-    let set = (
-        prop::sample::select(vec!["set", "add", "replace", "append", "prepend", "cas"]),
-        prop::sample::select(vec!["k", "a"]),
-        "[0-9]{0,3}",
-        prop::sample::select(vec!["", " 1", " noreply", " 1 noreply"]),
-    )
-        .prop_map(|(verb, key, value, rest)| {
-            format!("{verb} {key} 0 0 {}{rest}\r\n{value}\r\n", value.len())
-        });
-    let input = prop::collection::vec(prop_oneof![line, set], 1..6);
     let cases =
         std::env::var("PROPTEST_CASES").map_or(500, |cases| cases.parse().expect("a number"));
     each_release(&[], MIB, |pair| {
@@ -899,9 +859,8 @@ fn random_lines() {
             ..Config::default()
         });
         runner
-            .run(&input, |lines| {
-                let input = lines.concat();
-                check(pair, input.as_bytes()).map_err(TestCaseError::fail)
+            .run(&protocol_inputs::lines(), |input| {
+                check(pair, &input).map_err(TestCaseError::fail)
             })
             .unwrap_or_else(|error| panic!("{error}"));
         println!("{cases} random inputs, {:?}", pair.limits.dialect);
