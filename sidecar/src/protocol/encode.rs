@@ -58,6 +58,13 @@ pub fn store(out: &mut Vec<u8>, store: &Store<'_>) {
 
 /// `ma <key> D<delta> M{I|D} E<version> v`. Answers `VA` with the number, `NF`, or an error line.
 /// Right behind it belongs a [`read_back`].
+///
+/// **The version is lost when memcached does not change the number in place**: when it needs more
+/// digits than before (9 to 10), or when another answer that is not sent yet still holds the item
+/// (a read-back of the same batch is enough). The stored item then has a small CAS of memcached's
+/// own counter, although `c` of this command itself would say `version` (measured on 1.6.38 and
+/// 1.6.45). So the CAS of the read-back has to be looked at, and if it is not `version` the item
+/// has to be stored once more with [`Store::compare`].
 #[inline]
 pub fn arithmetic(out: &mut Vec<u8>, direction: Direction, key: &[u8], delta: u64, version: u64) {
     out.extend_from_slice(b"ma ");
@@ -163,7 +170,7 @@ pub const VERSION: &[u8] = b"version\r\n";
 pub const NOOP: &[u8] = b"mn\r\n";
 /// See [`super::dump`].
 pub const METADUMP: &[u8] = b"lru_crawler metadump hash\r\n";
-/// Undoes a client's `lru_crawler disable`. Answers `OK`.
+/// Undoes a client's `lru_crawler disable`. Answers `OK`, or an error line if it runs already.
 pub const CRAWLER_ENABLE: &[u8] = b"lru_crawler enable\r\n";
 /// See [`Dialect::of_probe_reply`].
 pub const DIALECT_PROBE: &[u8] = Dialect::PROBE;
