@@ -1,69 +1,11 @@
 //! Properties of the protocol layer: nothing panics, and nothing depends on how TCP cuts the bytes.
 
 mod protocol_inputs;
+mod protocol_session;
 
 use proptest::prelude::*;
-use sidecar::protocol::{Dialect, Limits, Parser, Step, dump, response};
-
-/// When a session looks at its input again.
-#[derive(Clone, Copy, Debug)]
-enum Patience {
-    /// After each arrival.
-    None,
-    /// When the parser said that there is something to see.
-    AsTold,
-}
-
-/// What a session sees of `input` when it arrives in pieces of these lengths.
-fn session(input: &[u8], pieces: &[usize], patience: Patience, limits: &Limits) -> Vec<String> {
-    let mut parser = Parser::new();
-    let mut seen = Vec::new();
-    let mut consumed_in_all = 0;
-    let mut arrived = 0;
-    let mut wanted = 0;
-    let mut lengths = pieces.iter().copied().cycle();
-    while arrived < input.len() {
-        let length = lengths.next().unwrap_or(1).max(1);
-        arrived = (arrived + length).min(input.len());
-        if matches!(patience, Patience::AsTold) && arrived - consumed_in_all < wanted {
-            continue;
-        }
-        while consumed_in_all < arrived {
-            let buffer = &input[consumed_in_all..arrived];
-            let (what, consumed) = match parser.step(buffer, limits) {
-                Step::Incomplete { need } => {
-                    assert!(need > buffer.len(), "more than there is");
-                    assert!(need as u64 <= limits.max_input(), "within the bound");
-                    wanted = need;
-                    break;
-                }
-                Step::Request { request, consumed } => (format!("{request:?}"), consumed),
-                // Swallowed bytes: in how many steps does not matter.
-                Step::Answer {
-                    reply: b"",
-                    consumed,
-                } => (String::new(), consumed),
-                Step::Answer { reply, consumed } => (reply.escape_ascii().to_string(), consumed),
-                Step::Close { farewell, consumed } => {
-                    assert_eq!(consumed, buffer.len());
-                    seen.push(format!("{farewell:?}"));
-                    return seen;
-                }
-            };
-            assert!(
-                (1..=buffer.len()).contains(&consumed),
-                "{consumed} of {}",
-                buffer.len()
-            );
-            consumed_in_all += consumed;
-            wanted = 0;
-            if !what.is_empty() {
-                seen.push(format!("{what} up to {consumed_in_all}"));
-            }
-        }
-    }
-    seen
-}
+use protocol_session::{Patience, session};
+use sidecar::protocol::{Dialect, Limits, dump, response};
 
 fn limits() -> impl Strategy<Value = Limits> {
     (any::<bool>(), any::<bool>(), 60..300u64).prop_map(|(modern, flush_enabled, item_size_max)| {
