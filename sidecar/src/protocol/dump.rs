@@ -148,7 +148,8 @@ impl<'a> EncodedKey<'a> {
         (1..=MAX_KEY).contains(&len).then_some(key)
     }
 
-    /// Appends the key itself.
+    /// Appends the key itself. It may be one that no text command can name: see
+    /// [`Limits::accepts_key`](super::Limits::accepts_key).
     pub fn decode_into(&self, out: &mut Vec<u8>) {
         let mut rest = self.encoded;
         // Checked when it was made: the encoding holds to its end.
@@ -156,20 +157,6 @@ impl<'a> EncodedKey<'a> {
             out.push(byte);
             rest = behind;
         }
-    }
-
-    /// Whether the key may stand in a text command as it is. Clients of the binary protocol, and
-    /// meta commands with the flag `b`, can store keys that hold blanks, line feeds and NUL.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        let mut rest = self.encoded;
-        while let Some(Some((byte, behind))) = next_byte(rest) {
-            if matches!(byte, b' ' | b'\n' | 0) {
-                return false;
-            }
-            rest = behind;
-        }
-        true
     }
 
     /// The key as it stands in the dump.
@@ -220,7 +207,6 @@ mod tests {
             (item.last_access, item.cas, item.size, item.flags),
             (1_795_399_844, 14, 66, 0)
         );
-        assert!(item.key.is_plain());
         // A blank at the end, and fields of extstore.
         let new = b"key=a%01%FF exp=1795399948 la=1 cas=18446744073709551615 fetch=yes cls=1 \
             size=66 flags=4294967295 ext_page=1 ext_offset=2 \n";
@@ -228,15 +214,6 @@ mod tests {
         assert_eq!(key, b"a\x01\xff");
         assert_eq!(item.expires, Some(1_795_399_948));
         assert_eq!((item.cas, item.flags), (u64::MAX, u32::MAX));
-        assert!(item.key.is_plain());
-    }
-
-    #[test]
-    fn keys_that_no_text_command_can_name() {
-        for key in ["a%20b", "%0A", "%00"] {
-            let line = format!("key={key} exp=-1 la=1 cas=1 fetch=no cls=1 size=66 flags=0\n");
-            assert!(!first_item(line.as_bytes()).0.key.is_plain());
-        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The commands that the sidecar sends to memcached: this is the complete list of their forms.
 //!
-//! Each function appends to a buffer that goes upstream as a whole. Keys come from a client, a
-//! peer or a dump and are valid there: 1 to 250 bytes without blank and line feed.
+//! Each function appends to a buffer that goes upstream as a whole. Keys are those of a client's
+//! request, or have passed [`Limits::accepts_key`](super::Limits::accepts_key).
 
 use super::limits::{Dialect, MAX_UNFINISHED_LINE};
 use super::request::{Direction, Keys, StoreMode};
