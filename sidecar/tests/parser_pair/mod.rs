@@ -218,7 +218,10 @@ fn execute(
         Command::ReplicationStats => return Some(b"ours\r\n".to_vec()),
         Command::Quit => unreachable!("ends the connection"),
     }
-    Some(silenced(ask(stream, &line)?, request))
+    let answer = ask(stream, &line)?;
+    // What does not fit must not come this far.
+    assert_ne!(answer, reply::TOO_LARGE);
+    Some(silenced(answer, request))
 }
 
 fn silenced(answer: Vec<u8>, request: &Request) -> Vec<u8> {
