@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use super::expect::{Expected, Hold, SessionId, What};
 use super::request::touch_record;
 use super::session::State;
-use super::worker::{UpstreamError, Worker};
+use super::worker::{Change, UpstreamError, Worker};
 use crate::clock::{Now, Version};
 use crate::protocol::encode;
 use crate::protocol::response::{self, Meta, MetaCode, Response, Value};
@@ -96,7 +96,7 @@ impl Worker {
             What::Versioned { hold } => self.versioned(hold, meta(response)?.flags.cas()),
             What::ReadBack { hold } => {
                 let item = item_of(response)?;
-                match item.filter(|item| self.changed && item.version < hold.version) {
+                match item.filter(|item| self.change == Change::Made && item.version < hold.version) {
                     Some(item) if !self.shared.broken(Rule::ReadBack) => self.version_again(batch, hold, &item, now),
                     _ => self.read_back(batch, hold, item, now),
                 }
@@ -255,19 +255,21 @@ impl Worker {
     /// The answer to a change: kept for the client until the read-back is in the journal.
     fn modify_answered(&mut self, response: &Response<'_>, noreply: bool) -> Result<(), UpstreamError> {
         self.saved.clear();
-        self.changed = false;
+        self.change = Change::Refused;
         let text: &[u8] = match response {
             Response::Meta(Meta { code: MetaCode::Value, value: Some(number), .. }) => {
-                self.changed = true;
+                self.change = Change::Made;
                 number
             }
             Response::Meta(Meta { code: MetaCode::Header, .. }) => {
-                self.changed = true;
+                self.change = Change::Made;
                 b"STORED"
             }
             Response::Meta(meta) => store_text(meta.code).ok_or(UpstreamError::Unexpected)?,
             Response::Error { line } => {
-                self.changed = false;
+                if line.starts_with(b"SERVER_ERROR") {
+                    self.change = Change::Failed;
+                }
                 line
             }
             _ => return Err(UpstreamError::Unexpected),
@@ -283,7 +285,7 @@ impl Worker {
         match item {
             Some(_) if self.shared.broken(Rule::ReadBack) => self.release_front(hold),
             Some(item) if item.version == hold.version => self.commit_item(batch, hold, &item, now),
-            None if self.changed => self.commit_front(batch, hold),
+            None if self.change != Change::Refused => self.commit_front(batch, hold),
             // Nothing was changed: refused, or not found.
             Some(_) | None => self.release_front(hold),
         }

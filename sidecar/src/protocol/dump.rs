@@ -195,10 +195,7 @@ mod tests {
         let (item, key) = first_item(old);
         assert_eq!(key, b"%41/+x");
         assert_eq!(item.expires, None);
-        assert_eq!(
-            (item.last_access, item.cas, item.size, item.flags),
-            (1_795_399_844, 14, 66, 0)
-        );
+        assert_eq!((item.last_access, item.cas, item.size, item.flags), (1_795_399_844, 14, 66, 0));
         // A blank at the end, and fields of extstore.
         let new = b"key=a%01%FF exp=1795399948 la=1 cas=18446744073709551615 fetch=yes cls=1 \
             size=66 flags=4294967295 ext_page=1 ext_offset=2 \n";
@@ -219,15 +216,9 @@ mod tests {
         assert_eq!(first_item(longest.as_bytes()).1.len(), 250);
         for missing in ["exp=-1 ", "la=1 ", "cas=1 ", "size=66 ", "flags=0"] {
             let line = format!("key=k {}", fields.replace(missing, ""));
-            assert!(
-                matches!(parse(line.as_bytes()), Err(DumpError::BadField(_))),
-                "{missing}"
-            );
+            assert!(matches!(parse(line.as_bytes()), Err(DumpError::BadField(_))), "{missing}");
         }
         assert_eq!(parse(&[b'k'; MAX_DUMP_LINE]), Ok(None));
-        assert_eq!(
-            parse(&[b'k'; MAX_DUMP_LINE + 1]),
-            Err(DumpError::LineTooLong)
-        );
+        assert_eq!(parse(&[b'k'; MAX_DUMP_LINE + 1]), Err(DumpError::LineTooLong));
     }
 }

@@ -248,48 +248,13 @@ mod tests {
         for (store_, text) in [
             (plain, "ms key 2 F0 T0 E18446744073709551615\r\nab\r\n"),
             (
-                Store {
-                    compare: Some(7),
-                    exptime: -1,
-                    flags: u32::MAX,
-                    version: 1,
-                    ..plain
-                },
+                Store { compare: Some(7), exptime: -1, flags: u32::MAX, version: 1, ..plain },
                 "ms key 2 F4294967295 T-1 E1 C7\r\nab\r\n",
             ),
-            (
-                Store {
-                    mode: StoreMode::Add,
-                    version: 1,
-                    value: b"",
-                    ..plain
-                },
-                "ms key 0 F0 T0 E1 ME\r\n\r\n",
-            ),
-            (
-                Store {
-                    mode: StoreMode::Replace,
-                    version: 1,
-                    ..plain
-                },
-                "ms key 2 F0 T0 E1 MR\r\nab\r\n",
-            ),
-            (
-                Store {
-                    mode: StoreMode::Append,
-                    version: 1,
-                    ..plain
-                },
-                "ms key 2 F0 T0 E1 MA\r\nab\r\n",
-            ),
-            (
-                Store {
-                    mode: StoreMode::Prepend,
-                    version: 1,
-                    ..plain
-                },
-                "ms key 2 F0 T0 E1 MP\r\nab\r\n",
-            ),
+            (Store { mode: StoreMode::Add, version: 1, value: b"", ..plain }, "ms key 0 F0 T0 E1 ME\r\n\r\n"),
+            (Store { mode: StoreMode::Replace, version: 1, ..plain }, "ms key 2 F0 T0 E1 MR\r\nab\r\n"),
+            (Store { mode: StoreMode::Append, version: 1, ..plain }, "ms key 2 F0 T0 E1 MA\r\nab\r\n"),
+            (Store { mode: StoreMode::Prepend, version: 1, ..plain }, "ms key 2 F0 T0 E1 MP\r\nab\r\n"),
         ] {
             assert_eq!(encoded(|out| store(out, &store_)), text);
         }
@@ -299,14 +264,8 @@ mod tests {
     fn lines() {
         let keys: [&[u8]; 2] = [b"a", b"b"];
         for (line, text) in [
-            (
-                encoded(|out| arithmetic(out, Direction::Increment, b"k", 5, 9)),
-                "ma k D5 MI E9 v\r\n",
-            ),
-            (
-                encoded(|out| arithmetic(out, Direction::Decrement, b"k", 5, 9)),
-                "ma k D5 MD E9 v\r\n",
-            ),
+            (encoded(|out| arithmetic(out, Direction::Increment, b"k", 5, 9)), "ma k D5 MI E9 v\r\n"),
+            (encoded(|out| arithmetic(out, Direction::Decrement, b"k", 5, 9)), "ma k D5 MD E9 v\r\n"),
             (encoded(|out| read_back(out, b"k")), "mg k v f t c u\r\n"),
             (encoded(|out| touch(out, b"k", -1)), "mg k T-1 c\r\n"),
             (encoded(|out| probe(out, b"k")), "mg k c u\r\n"),
@@ -337,9 +296,6 @@ mod tests {
         assert_eq!(text.matches(" kk").count(), 100);
         let one = encoded(|out| assert_eq!(get_and_touch(out, 0, Keys::new(b"a  b")), 1));
         assert_eq!(one, "gats 0 a b\r\n");
-        assert_eq!(
-            encoded(|out| assert_eq!(get_and_touch(out, 0, Keys::new(b"")), 0)),
-            ""
-        );
+        assert_eq!(encoded(|out| assert_eq!(get_and_touch(out, 0, Keys::new(b"")), 0)), "");
     }
 }

@@ -348,19 +348,10 @@ mod tests {
     #[test]
     fn meta_answers() {
         let value = meta(b"VA 2 f7 t-1 c12 W s2 Oabc\r\nab\r\n");
-        assert_eq!(
-            (value.code, value.value),
-            (MetaCode::Value, Some(b"ab".as_slice()))
-        );
+        assert_eq!((value.code, value.value), (MetaCode::Value, Some(b"ab".as_slice())));
         let flags = value.flags;
-        assert_eq!(
-            (flags.client_flags(), flags.ttl(), flags.cas()),
-            (Some(7), Some(-1), Some(12))
-        );
-        assert_eq!(
-            (flags.size(), flags.has(b'W'), flags.has(b'X')),
-            (Some(2), true, false)
-        );
+        assert_eq!((flags.client_flags(), flags.ttl(), flags.cas()), (Some(7), Some(-1), Some(12)));
+        assert_eq!((flags.size(), flags.has(b'W'), flags.has(b'X')), (Some(2), true, false));
         assert_eq!(flags.get(b'O'), Some(b"abc".as_slice()));
         assert_eq!(meta(b"VA 0\r\n\r\n").value, Some(b"".as_slice()));
         for (line, code) in [
@@ -388,25 +379,11 @@ mod tests {
 
     #[test]
     fn other_lines() {
-        for line in [
-            "OK",
-            "STORED",
-            "10",
-            "VERSION 1.6.45",
-            "STAT pid 1",
-            "HDX",
-            "VALUES",
-            "",
-        ] {
+        for line in ["OK", "STORED", "10", "VERSION 1.6.45", "STAT pid 1", "HDX", "VALUES", ""] {
             let bytes = format!("{line}\r\n");
             assert_eq!(one(bytes.as_bytes()), Response::Line(line.as_bytes()));
         }
-        for line in [
-            "ERROR",
-            "CLIENT_ERROR x",
-            "SERVER_ERROR out of memory",
-            "ERROR: x",
-        ] {
+        for line in ["ERROR", "CLIENT_ERROR x", "SERVER_ERROR out of memory", "ERROR: x"] {
             let bytes = format!("{line}\r\n");
             let line = line.as_bytes();
             assert_eq!(one(bytes.as_bytes()), Response::Error { line });
@@ -430,17 +407,10 @@ mod tests {
             "VA 1073741825",
         ] {
             let bytes = format!("{header}\r\n");
-            assert_eq!(
-                parse(bytes.as_bytes()),
-                Err(ResponseError::BadHeader),
-                "{header}"
-            );
+            assert_eq!(parse(bytes.as_bytes()), Err(ResponseError::BadHeader), "{header}");
         }
         assert_eq!(parse(b"VA 1\r\nabc"), Err(ResponseError::BadValueEnd));
         assert_eq!(parse(&[b'x'; MAX_RESPONSE_LINE]), Ok(None));
-        assert_eq!(
-            parse(&[b'x'; MAX_RESPONSE_LINE + 1]),
-            Err(ResponseError::LineTooLong)
-        );
+        assert_eq!(parse(&[b'x'; MAX_RESPONSE_LINE + 1]), Err(ResponseError::LineTooLong));
     }
 }
