@@ -299,7 +299,7 @@ impl Replicator {
                 let newer = |e: crate::state::table::Entry| {
                     let touched = e.touch.is_some_and(|(touch, _)| touch >= version);
                     let greater = touched && !self.shared.broken(Rule::GreaterTouchWins);
-                    e.version > item || e.deleted || (e.version == item && greater)
+                    e.version > item || (e.version == item && (e.deleted || greater))
                 };
                 if known.is_some_and(newer) || flushed(item) {
                     self.counters.superseded += 1;

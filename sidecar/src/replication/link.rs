@@ -483,8 +483,9 @@ impl Replicator {
             }
             Mark::ResyncStart(kind, _) => {
                 self.progress_ms = now.mono_ms();
-                if kind == ResyncKind::Full {
-                    self.shared.journal().set(Field::Filling, BEGUN);
+                let mut journal = self.shared.journal();
+                if kind == ResyncKind::Full && journal.number(Field::Filling) == NEEDS_ALL {
+                    journal.set(Field::Filling, BEGUN);
                 }
             }
             Mark::ResyncEnd(kind) => {

@@ -77,7 +77,7 @@ impl Plan {
             keys: rng.u8(1..=10),
             stripes: 1 << rng.u32(0..=6),
             entries: *rng.choice(&[3, 8, 64, 4096]).unwrap_or(&64),
-            backlog: *rng.choice(&[1 << 10, 4 << 10, 1 << 20]).unwrap_or(&4096),
+            backlog: *rng.choice(&[4 << 10, 16 << 10, 1 << 20]).unwrap_or(&4096),
             faults: rng.u32(0..=30),
             kinds,
             rules,
