@@ -454,10 +454,15 @@ pub(crate) struct Item<'a> {
 
 impl Item<'_> {
     pub(crate) fn expiry(&self, now: Now) -> Expiry {
-        match u64::try_from(self.ttl) {
-            Ok(seconds) => Expiry::At(now.mono_ms() + seconds * 1000),
-            Err(_) => Expiry::Never,
-        }
+        expiry_of_ttl(self.ttl, now)
+    }
+}
+
+/// What memcached means by remaining seconds.
+pub(crate) fn expiry_of_ttl(ttl: i64, now: Now) -> Expiry {
+    match ttl {
+        ..0 => Expiry::Never,
+        seconds => Expiry::after_seconds(seconds, now.mono_ms()),
     }
 }
 

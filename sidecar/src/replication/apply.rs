@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::record::{Expiry, Record};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
-use crate::dataplane::reply::item_of;
+use crate::dataplane::reply::{expiry_of_ttl, item_of};
 use crate::dataplane::stripes::{Mode, Stripe};
 use crate::dataplane::worker::UpstreamError;
 use crate::protocol::StoreMode;
@@ -416,12 +416,18 @@ impl Replicator {
                 }
                 _ => self.supersede(ticket),
             },
-            Record::Have { version, .. } => {
-                if here.is_none() && !self.shared.broken(Rule::FloorRefuses) {
+            Record::Have { version, expiry, .. } => match here {
+                None if !self.shared.broken(Rule::FloorRefuses) => {
                     self.deny(hash, key, version);
+                    self.finish(ticket);
                 }
-                self.finish(ticket);
-            }
+                Some(here) if here == version => {
+                    let ours = expiry_of_ttl(meta.debug_exp().unwrap_or(-1), now);
+                    let theirs = self.local_expiry(&batch, expiry);
+                    self.agree_on_end(ticket, (hash, key), version, (ours, theirs), now);
+                }
+                _ => self.finish(ticket),
+            },
             Record::Flush { .. } | Record::FlushAt { .. } | Record::Mark(_) => {}
         }
         Ok(())
@@ -521,21 +527,32 @@ impl Replicator {
                 return Ok(());
             }
         }
-        let expiry = self.local_expiry(&batch, expiry);
+        let theirs = self.local_expiry(&batch, expiry);
+        self.agree_on_end(ticket, (hash, key), version, (item.expiry(now), theirs), now);
+        Ok(())
+    }
+
+    /// Both sides hold the item. Where its ends differ and no touch is known that decides, the later one is right.
+    fn agree_on_end(
+        &mut self,
+        ticket: u64,
+        (hash, key): (u64, &[u8]),
+        version: Version,
+        (ours, theirs): (Expiry, Expiry),
+        now: Now,
+    ) {
         let touch_known = self.shared.journal().get(hash, key).is_some_and(|e| e.touch.is_some());
-        let here = item.expiry(now);
-        let slack = match here {
-            // memcached tells whole seconds.
-            Expiry::At(ms) => Expiry::At(ms + 1000),
-            Expiry::Never => Expiry::Never,
-        };
-        if !touch_known && expiry.is_later_than(slack) {
-            let exptime = self.exptime(expiry, now);
+        if !touch_known && theirs.is_clearly_later_than(ours) {
+            let exptime = self.exptime(theirs, now);
             encode::touch(&mut self.upstream, key, exptime);
             self.ops.push_back(Op::Touch(ticket));
-        } else {
-            self.supersede(ticket);
+            return;
         }
-        Ok(())
+        if !touch_known && ours.is_clearly_later_than(theirs) {
+            // A touch that is not known any more is as old as can be, and not worth a place in the table.
+            let record = Record::Touch { key, item: version, version, expiry: ours };
+            self.shared.journal().append_record(&record);
+        }
+        self.supersede(ticket);
     }
 }

@@ -13,6 +13,9 @@ pub const MAX_KEY: usize = 250;
 /// The longest value taken from a peer, in bytes: memcached's own upper bound for `-I`.
 pub const MAX_VALUE: usize = 1 << 30;
 
+/// memcached tells and takes whole seconds, and each side rounds.
+const SLACK_MS: u64 = 2000;
+
 /// When an item ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Expiry {
@@ -54,6 +57,17 @@ impl Expiry {
     /// From its number in the state file.
     pub fn from_stored(raw: u64) -> Self {
         Self::from_raw(raw)
+    }
+    /// The end of what has so many whole seconds left.
+    pub fn after_seconds(seconds: i64, now_ms: u64) -> Self {
+        Expiry::At((now_ms as i64).saturating_add(seconds.saturating_mul(1000)).max(1) as u64)
+    }
+    /// Whether it ends later than `other`, by more than whole seconds can tell apart.
+    pub fn is_clearly_later_than(self, other: Expiry) -> bool {
+        match other {
+            Expiry::Never => false,
+            Expiry::At(ms) => self.is_later_than(Expiry::At(ms.saturating_add(SLACK_MS))),
+        }
     }
     /// Whether it ends later than `other`.
     pub fn is_later_than(self, other: Expiry) -> bool {
@@ -158,6 +172,8 @@ pub enum Record<'a> {
         key: &'a [u8],
         /// The version.
         version: Version,
+        /// Its end, in whole seconds.
+        expiry: Expiry,
     },
     /// A place in the stream.
     Mark(Mark),
@@ -217,7 +233,7 @@ impl<'a> Record<'a> {
                 out.extend_from_slice(value);
             }
             Record::Delete { key, version } => keyed(out, kind::DELETE, key, [version.raw()]),
-            Record::Have { key, version } => keyed(out, kind::HAVE, key, [version.raw()]),
+            Record::Have { key, version, expiry } => keyed(out, kind::HAVE, key, [version.raw(), expiry.to_raw()]),
             Record::Touch { key, item, version, expiry } => {
                 keyed(out, kind::TOUCH, key, [item.raw(), version.raw(), expiry.to_raw()]);
             }
@@ -262,8 +278,8 @@ impl<'a> Record<'a> {
                 Record::Delete { version, key: at.take(key_len)? }
             }
             kind::HAVE => {
-                let version = at.version()?;
-                Record::Have { version, key: at.take(key_len)? }
+                let (version, expiry) = (at.version()?, Expiry::from_raw(at.u64()?));
+                Record::Have { version, expiry, key: at.take(key_len)? }
             }
             kind::TOUCH => {
                 let (item, version, expiry) = (at.version()?, at.version()?, Expiry::from_raw(at.u64()?));
@@ -375,7 +391,7 @@ mod tests {
                 2 => Record::Touch { key: &key, item, version, expiry },
                 3 => Record::Flush { version },
                 4 => Record::FlushAt { version, due: expiry },
-                5 => Record::Have { key: &key, version },
+                5 => Record::Have { key: &key, version, expiry },
                 6 => Record::Mark(Mark::Watermark(version)),
                 7 => Record::Mark(Mark::ResyncStart(ResyncKind::Full, n)),
                 8 => Record::Mark(Mark::ResyncEnd(ResyncKind::Incremental)),

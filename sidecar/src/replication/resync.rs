@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::record::{Mark, Record, ResyncKind};
+use super::record::{Expiry, Mark, Record, ResyncKind};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
 use crate::dataplane::reply::item_of;
@@ -321,6 +321,8 @@ impl Replicator {
         let mut bytes = key.len();
         if current {
             let mut journal = self.shared.journal();
+            // It may have been touched since it was taken off the table.
+            let touched = journal.get(hash, key);
             match (item.filter(|item| item.version > flush), fetch.source) {
                 (Some(item), source) => {
                     let expiry = item.expiry(now);
@@ -344,7 +346,7 @@ impl Replicator {
                 }
             }
             drop(journal);
-            if let Source::Table(entry) = fetch.source {
+            if let (Source::Table(_), Some(entry)) = (fetch.source, touched) {
                 self.send_touch(hash, key, entry);
             }
         }
@@ -414,7 +416,7 @@ impl Replicator {
             match line {
                 DumpLine::Started => {}
                 DumpLine::Item(item) => match user {
-                    DumpUser::Job => self.listed(&item),
+                    DumpUser::Job => self.listed(&item, now),
                     DumpUser::Sweep => self.sweep_one(&item),
                 },
                 DumpLine::End => {
@@ -442,7 +444,7 @@ impl Replicator {
     }
 
     /// One item of the dump for the job.
-    fn listed(&mut self, item: &DumpItem<'_>) {
+    fn listed(&mut self, item: &DumpItem<'_>, now: Now) {
         let version = Version::of_item(item.cas);
         let peer = 1 - self.shared.clock.replica().get();
         let Some(job) = &mut self.resync.job else { return };
@@ -457,7 +459,11 @@ impl Replicator {
             let hash = self.shared.hasher.hash(&key);
             self.fetch(Fetch { key: key.into(), hash, source: Source::Dump(version), job: number });
         } else if job.plan.digest.is_some_and(|floor| version <= floor) {
-            self.shared.journal().append_record(&Record::Have { key: &key, version });
+            let expiry = item.expires.map_or(Expiry::Never, |unix| {
+                let left_ms = unix.saturating_mul(1000).saturating_sub(self.shared.memcached_unix_ms(now));
+                Expiry::after_seconds(left_ms.div_euclid(1000), now.mono_ms())
+            });
+            self.shared.journal().append_record(&Record::Have { key: &key, version, expiry });
         }
     }
 }

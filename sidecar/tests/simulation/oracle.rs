@@ -73,9 +73,8 @@ impl Oracle {
 
     /// The replica lost its state file.
     pub(crate) fn state_lost(&mut self, replica: usize) {
-        for told in self.told[replica].values_mut() {
-            told.removed = Version::ZERO;
-        }
+        // Its clock may have gone back to the greatest version that is still in memcached.
+        self.told[replica].clear();
         self.flushed[replica] = Version::ZERO;
     }
 
