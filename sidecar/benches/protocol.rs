@@ -56,24 +56,11 @@ fn parse_all(input: &[u8], limits: &Limits) -> usize {
 fn main() {
     let value = "v".repeat(100);
     for dialect in [Dialect::Modern, Dialect::Legacy] {
-        let limits = Limits {
-            item_size_max: 1024 * 1024,
-            dialect,
-            flush_enabled: true,
-        };
+        let limits = Limits { item_size_max: 1024 * 1024, dialect, flush_enabled: true };
         let cases: [(&str, (Vec<u8>, usize)); 7] = [
-            (
-                "get, keys of 14 to 26 bytes",
-                batch(|key| format!("get {key}\r\n")),
-            ),
-            (
-                "get of 10 keys",
-                batch(|key| format!("get{}\r\n", format!(" {key}").repeat(10))),
-            ),
-            (
-                "set of 100 bytes",
-                batch(|key| format!("set {key} 0 0 100\r\n{value}\r\n")),
-            ),
+            ("get, keys of 14 to 26 bytes", batch(|key| format!("get {key}\r\n"))),
+            ("get of 10 keys", batch(|key| format!("get{}\r\n", format!(" {key}").repeat(10)))),
+            ("set of 100 bytes", batch(|key| format!("set {key} 0 0 100\r\n{value}\r\n"))),
             (
                 "set with flags, exptime, noreply",
                 batch(|key| format!("set {key} 4097 86400 100 noreply\r\n{value}\r\n")),
@@ -89,15 +76,9 @@ fn main() {
         }
     }
     for (name, (input, steps)) in [
-        (
-            "answer VALUE of 100 bytes",
-            batch(|key| format!("VALUE {key} 0 100\r\n{value}\r\n")),
-        ),
+        ("answer VALUE of 100 bytes", batch(|key| format!("VALUE {key} 0 100\r\n{value}\r\n"))),
         ("answer HD", batch(|_| "HD\r\n".to_owned())),
-        (
-            "answer VA with f t c",
-            batch(|_| format!("VA 100 f0 t-1 c1234567890123\r\n{value}\r\n")),
-        ),
+        ("answer VA with f t c", batch(|_| format!("VA 100 f0 t-1 c1234567890123\r\n{value}\r\n"))),
         ("answer EN", batch(|_| "EN\r\n".to_owned())),
         ("answer END", batch(|_| "END\r\n".to_owned())),
     ] {

@@ -31,15 +31,9 @@ impl Connection {
             assert_ne!(read, 0, "closed");
             input.extend_from_slice(&chunk[..read]);
             let mut used_in_all = 0;
-            while let Some((answer, used)) =
-                response::parse(&input[used_in_all..]).expect("an answer")
-            {
+            while let Some((answer, used)) = response::parse(&input[used_in_all..]).expect("an answer") {
                 used_in_all += used;
-                if let Response::Meta(Meta {
-                    code: MetaCode::NoOp,
-                    ..
-                }) = answer
-                {
+                if let Response::Meta(Meta { code: MetaCode::NoOp, .. }) = answer {
                     assert_eq!(used_in_all, input.len(), "nothing behind the no-op");
                     return;
                 }
@@ -74,15 +68,7 @@ impl Connection {
 }
 
 fn item<'a>(key: &'a [u8], value: &'a [u8]) -> Store<'a> {
-    Store {
-        mode: StoreMode::Set,
-        key,
-        flags: 0,
-        exptime: 0,
-        version: VERSION,
-        compare: None,
-        value,
-    }
+    Store { mode: StoreMode::Set, key, flags: 0, exptime: 0, version: VERSION, compare: None, value }
 }
 
 fn each_release(run: impl Fn(&Memcached, Connection)) {
@@ -100,108 +86,21 @@ fn stores_in_every_mode() {
     each_release(|_, mut connection| {
         let plain = item(b"k", b"1");
         for (store, code) in [
-            (
-                Store {
-                    mode: StoreMode::Replace,
-                    ..plain
-                },
-                MetaCode::NotStored,
-            ),
-            (
-                Store {
-                    mode: StoreMode::Append,
-                    ..plain
-                },
-                MetaCode::NotStored,
-            ),
-            (
-                Store {
-                    compare: Some(1),
-                    ..plain
-                },
-                MetaCode::NotFound,
-            ),
-            (
-                Store {
-                    mode: StoreMode::Add,
-                    ..plain
-                },
-                MetaCode::Header,
-            ),
-            (
-                Store {
-                    mode: StoreMode::Add,
-                    ..plain
-                },
-                MetaCode::NotStored,
-            ),
-            (
-                Store {
-                    compare: Some(1),
-                    ..plain
-                },
-                MetaCode::Exists,
-            ),
-            (
-                Store {
-                    compare: Some(0),
-                    ..plain
-                },
-                MetaCode::Exists,
-            ),
-            (
-                Store {
-                    compare: Some(VERSION),
-                    version: 5,
-                    ..plain
-                },
-                MetaCode::Header,
-            ),
-            (
-                Store {
-                    mode: StoreMode::Append,
-                    value: b"2\r\n",
-                    ..plain
-                },
-                MetaCode::Header,
-            ),
-            (
-                Store {
-                    mode: StoreMode::Prepend,
-                    value: b"",
-                    version: 7,
-                    ..plain
-                },
-                MetaCode::Header,
-            ),
-            (
-                Store {
-                    mode: StoreMode::Replace,
-                    flags: u32::MAX,
-                    ..plain
-                },
-                MetaCode::Header,
-            ),
-            (
-                Store {
-                    exptime: i32::MIN,
-                    ..plain
-                },
-                MetaCode::Header,
-            ),
-            (
-                Store {
-                    exptime: i32::MAX,
-                    ..plain
-                },
-                MetaCode::Header,
-            ),
+            (Store { mode: StoreMode::Replace, ..plain }, MetaCode::NotStored),
+            (Store { mode: StoreMode::Append, ..plain }, MetaCode::NotStored),
+            (Store { compare: Some(1), ..plain }, MetaCode::NotFound),
+            (Store { mode: StoreMode::Add, ..plain }, MetaCode::Header),
+            (Store { mode: StoreMode::Add, ..plain }, MetaCode::NotStored),
+            (Store { compare: Some(1), ..plain }, MetaCode::Exists),
+            (Store { compare: Some(0), ..plain }, MetaCode::Exists),
+            (Store { compare: Some(VERSION), version: 5, ..plain }, MetaCode::Header),
+            (Store { mode: StoreMode::Append, value: b"2\r\n", ..plain }, MetaCode::Header),
+            (Store { mode: StoreMode::Prepend, value: b"", version: 7, ..plain }, MetaCode::Header),
+            (Store { mode: StoreMode::Replace, flags: u32::MAX, ..plain }, MetaCode::Header),
+            (Store { exptime: i32::MIN, ..plain }, MetaCode::Header),
+            (Store { exptime: i32::MAX, ..plain }, MetaCode::Header),
         ] {
-            assert_eq!(
-                connection.codes(|out| encode::store(out, &store)),
-                [code],
-                "{store:?}"
-            );
+            assert_eq!(connection.codes(|out| encode::store(out, &store)), [code], "{store:?}");
         }
     });
 }
@@ -211,12 +110,7 @@ fn versions_and_values_come_back() {
     each_release(|_, mut connection| {
         // Bytes that are not for the eye, at both ends; the longest key.
         for key in [b"\x01k\xff\r".as_slice(), b"noreply", &[b'k'; 250]] {
-            let stored = Store {
-                flags: u32::MAX,
-                exptime: 100,
-                value: b"a\r\nEND\r\n",
-                ..item(key, b"")
-            };
+            let stored = Store { flags: u32::MAX, exptime: 100, value: b"a\r\nEND\r\n", ..item(key, b"") };
             let mut seen = 0;
             connection.ask(
                 |out| {
@@ -332,26 +226,13 @@ fn appended_values_have_the_version() {
         let seen = connection.values(|out| {
             encode::store(out, &item(b"k", b"b"));
             for (mode, version) in [(StoreMode::Append, 6), (StoreMode::Prepend, 7)] {
-                encode::store(
-                    out,
-                    &Store {
-                        mode,
-                        version,
-                        ..item(b"k", b"a")
-                    },
-                );
+                encode::store(out, &Store { mode, version, ..item(b"k", b"a") });
                 encode::read_back(out, b"k");
             }
         });
         let header = (MetaCode::Header, None, None);
         let value = |value: &[u8], cas| (MetaCode::Value, Some(value.to_vec()), Some(cas));
-        let expected = [
-            header.clone(),
-            header.clone(),
-            value(b"ba", 6),
-            header,
-            value(b"aba", 7),
-        ];
+        let expected = [header.clone(), header.clone(), value(b"ba", 6), header, value(b"aba", 7)];
         assert_eq!(seen, expected);
     });
 }
@@ -359,9 +240,7 @@ fn appended_values_have_the_version() {
 #[test]
 fn gets_and_touches_of_many_keys() {
     each_release(|_, mut connection| {
-        let keys: Vec<String> = (0..300)
-            .map(|number| format!("key-{number:0>60}"))
-            .collect();
+        let keys: Vec<String> = (0..300).map(|number| format!("key-{number:0>60}")).collect();
         let words = keys.join("  ");
         let mut lines = 0;
         connection.ask(
@@ -416,16 +295,10 @@ fn admin_lines() {
         assert!(enabled.starts_with(b"ERROR failed to start"));
         assert_eq!(flushed, b"OK");
         let legacy = version.ends_with(b"1.6.38");
-        let dialect = if legacy {
-            Dialect::Legacy
-        } else {
-            Dialect::Modern
-        };
+        let dialect = if legacy { Dialect::Legacy } else { Dialect::Modern };
         assert_eq!(Dialect::of_probe_reply(probe), Some(dialect));
 
-        let settings = memcached
-            .answers(encode::STATS_SETTINGS)
-            .expect("memcached answers");
+        let settings = memcached.answers(encode::STATS_SETTINGS).expect("memcached answers");
         let settings = String::from_utf8(settings).expect("text");
         assert!(settings.contains("STAT item_size_max 1048576\r\n"));
         assert!(settings.contains("STAT flush_enabled yes\r\n"));
@@ -441,14 +314,7 @@ fn dumps() {
             .collect();
         let codes = connection.codes(|out| {
             for key in &keys {
-                encode::store(
-                    out,
-                    &Store {
-                        flags: 9,
-                        exptime: 1000,
-                        ..item(key, b"x")
-                    },
-                );
+                encode::store(out, &Store { flags: 9, exptime: 1000, ..item(key, b"x") });
             }
         });
         assert!(codes.iter().all(|code| *code == MetaCode::Header));

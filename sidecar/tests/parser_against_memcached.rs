@@ -51,10 +51,7 @@ fn verbs_and_word_counts() {
         let inputs = verbs.iter().flat_map(|verb| {
             arguments.iter().flat_map(move |arguments| {
                 // Behind the line, what a value would be if it is one.
-                [
-                    format!("{verb}{arguments}\r\n1\r\n"),
-                    format!(" {verb}{arguments}\n1\r\n"),
-                ]
+                [format!("{verb}{arguments}\r\n1\r\n"), format!(" {verb}{arguments}\n1\r\n")]
             })
         });
         check_all(pair, inputs.filter(|input| !streams(input)));
@@ -63,12 +60,7 @@ fn verbs_and_word_counts() {
 
 /// Dumps list items with the time of their last use, and come when it pleases them.
 fn streams(input: &str) -> bool {
-    let words: Vec<_> = input
-        .lines()
-        .next()
-        .unwrap_or("")
-        .split_whitespace()
-        .collect();
+    let words: Vec<_> = input.lines().next().unwrap_or("").split_whitespace().collect();
     words.len() == 3
         && words[0] == "lru_crawler"
         && words[1].starts_with('m')
@@ -103,32 +95,16 @@ fn commands_on_an_item() {
         quit noreply|shutdown graceful",
     );
     each_release(&[], MIB, |pair| {
-        check_all(
-            pair,
-            lines
-                .iter()
-                .map(|line| format!("set k 5 0 2\r\n10\r\n{line}\r\n")),
-        );
+        check_all(pair, lines.iter().map(|line| format!("set k 5 0 2\r\n10\r\n{line}\r\n")));
     });
 }
 
 /// `-F`: flush_all is not allowed.
 #[test]
 fn flush_switched_off() {
-    let lines = [
-        "flush_all",
-        "flush_all 0",
-        "flush_all noreply",
-        "flush_all x",
-        "flush_all 1 2 3",
-    ];
+    let lines = ["flush_all", "flush_all 0", "flush_all noreply", "flush_all x", "flush_all 1 2 3"];
     each_release(&["-F"], MIB, |pair| {
-        check_all(
-            pair,
-            lines
-                .iter()
-                .map(|line| format!("set k 0 0 1\r\nx\r\n{line}\r\nget k\r\n")),
-        );
+        check_all(pair, lines.iter().map(|line| format!("set k 0 0 1\r\nx\r\n{line}\r\nget k\r\n")));
     });
 }
 
@@ -183,9 +159,7 @@ fn huge_lengths() {
         for verb in ["set", "add", "append", "cas"] {
             for length in &lengths {
                 for rest in ["", " noreply", " 1", " 1 noreply", " x"] {
-                    inputs.push(format!(
-                        "set k 0 0 1\r\nx\r\n{verb} k 0 0 {length}{rest}\r\nx\r\n"
-                    ));
+                    inputs.push(format!("set k 0 0 1\r\nx\r\n{verb} k 0 0 {length}{rest}\r\nx\r\n"));
                 }
             }
         }
@@ -250,21 +224,14 @@ fn unfinished_lines() {
             (format!("get {}", "k".repeat(2045)), false),
             (format!("gets {}", "k".repeat(30_000)), false),
             (format!("gat 0 {}", "k".repeat(2043)), true),
-            (
-                format!("{}get {}", " ".repeat(100), "k".repeat(2000)),
-                false,
-            ),
+            (format!("{}get {}", " ".repeat(100), "k".repeat(2000)), false),
             (format!("{}get {}", " ".repeat(101), "k".repeat(2000)), true),
             (format!("set k 0 0 1 {}", "k".repeat(2040)), true),
         ] {
             let mut stream = pair.direct.connect().expect("memcached listens");
             stream.write_all(text.as_bytes()).expect("memcached reads");
             stream
-                .set_read_timeout(Some(std::time::Duration::from_millis(if closed {
-                    5000
-                } else {
-                    50
-                })))
+                .set_read_timeout(Some(std::time::Duration::from_millis(if closed { 5000 } else { 50 })))
                 .expect("a timeout");
             let really_closed = match stream.read(&mut [0; 16]) {
                 Ok(0) => true,
@@ -293,9 +260,7 @@ fn bad_data_chunks() {
             for noreply in ["", " noreply"] {
                 for value in &values {
                     let token = if verb == "cas" { " 1" } else { "" };
-                    inputs.push(format!(
-                        "set k 0 0 3\r\nold\r\n{verb} k 0 0 3{token}{noreply}\r\n{value}get k\r\n"
-                    ));
+                    inputs.push(format!("set k 0 0 3\r\nold\r\n{verb} k 0 0 3{token}{noreply}\r\n{value}get k\r\n"));
                 }
             }
         }
@@ -306,10 +271,7 @@ fn bad_data_chunks() {
 /// The exact bound of an item, below it, at it and above it.
 #[test]
 fn item_size_bound() {
-    for (arguments, item_size_max) in [
-        (vec![], MIB),
-        (vec!["-I", "8k", "-o", "slab_chunk_max=4"], 8192),
-    ] {
+    for (arguments, item_size_max) in [(vec![], MIB), (vec!["-I", "8k", "-o", "slab_chunk_max=4"], 8192)] {
         each_release(&arguments, item_size_max, |pair| {
             let mut inputs = Vec::new();
             for (verb, token) in [("set", ""), ("add", ""), ("replace", ""), ("cas", " 1")] {
@@ -336,18 +298,11 @@ fn item_size_bound() {
 /// Words and bytes thrown together.
 #[test]
 fn random_lines() {
-    let cases =
-        std::env::var("PROPTEST_CASES").map_or(500, |cases| cases.parse().expect("a number"));
+    let cases = std::env::var("PROPTEST_CASES").map_or(500, |cases| cases.parse().expect("a number"));
     each_release(&[], MIB, |pair| {
-        let mut runner = TestRunner::new(Config {
-            cases,
-            failure_persistence: None,
-            ..Config::default()
-        });
+        let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
         runner
-            .run(&protocol_inputs::lines(), |input| {
-                check(pair, &input).map_err(TestCaseError::fail)
-            })
+            .run(&protocol_inputs::lines(), |input| check(pair, &input).map_err(TestCaseError::fail))
             .unwrap_or_else(|error| panic!("{error}"));
         println!("{cases} random inputs, {:?}", pair.limits.dialect);
     });

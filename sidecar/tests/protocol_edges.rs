@@ -4,19 +4,10 @@
 
 use sidecar::protocol::dump::{self, DumpLine};
 use sidecar::protocol::reply::{self, Farewell};
-use sidecar::protocol::{
-    Command, Dialect, Direction, Keys, Limits, Parser, Request, Step, StoreMode, StreamKind,
-};
+use sidecar::protocol::{Command, Dialect, Direction, Keys, Limits, Parser, Request, Step, StoreMode, StreamKind};
 
-const MODERN: Limits = Limits {
-    item_size_max: 1024 * 1024,
-    dialect: Dialect::Modern,
-    flush_enabled: true,
-};
-const LEGACY: Limits = Limits {
-    dialect: Dialect::Legacy,
-    ..MODERN
-};
+const MODERN: Limits = Limits { item_size_max: 1024 * 1024, dialect: Dialect::Modern, flush_enabled: true };
+const LEGACY: Limits = Limits { dialect: Dialect::Legacy, ..MODERN };
 const BOTH: [Limits; 2] = [LEGACY, MODERN];
 
 /// What a step says, without the bytes it takes.
@@ -40,14 +31,7 @@ fn see<'a>(limits: &Limits, input: &'a [u8]) -> Vec<Seen<'a>> {
                 seen.push(Waiting);
                 break;
             }
-            Step::Request {
-                request:
-                    Request {
-                        command,
-                        noreply: false,
-                    },
-                consumed,
-            } => {
+            Step::Request { request: Request { command, noreply: false }, consumed } => {
                 seen.push(Asked(command));
                 consumed
             }
@@ -74,21 +58,11 @@ fn see<'a>(limits: &Limits, input: &'a [u8]) -> Vec<Seen<'a>> {
 }
 
 fn get(keys: &[u8]) -> Command<'_> {
-    Command::Get {
-        cas: false,
-        keys: Keys::new(keys),
-    }
+    Command::Get { cas: false, keys: Keys::new(keys) }
 }
 
 fn set<'a>(key: &'a [u8], value: &'a [u8]) -> Command<'a> {
-    Command::Store {
-        mode: StoreMode::Set,
-        key,
-        flags: 0,
-        exptime: 0,
-        value,
-        compare: None,
-    }
+    Command::Store { mode: StoreMode::Set, key, flags: 0, exptime: 0, value, compare: None }
 }
 
 /// A line that must be answered alike by both parsers.
@@ -151,10 +125,7 @@ fn edge_04_too_large_is_told_at_the_line_and_swallowed() {
             let kept = Answered(reply::TOO_LARGE);
             assert_eq!(see(&limits, input.as_bytes()), [kept, Asked(get(b"k"))]);
         }
-        let input = format!(
-            "cas k 0 0 {} 1 noreply\r\n{value}\r\nget k\r\n",
-            value.len()
-        );
+        let input = format!("cas k 0 0 {} 1 noreply\r\n{value}\r\nget k\r\n", value.len());
         assert_eq!(see(&limits, input.as_bytes()), [Asked(get(b"k"))]);
     }
 }
@@ -179,10 +150,7 @@ fn edge_06_and_07_exptimes_are_handed_on() {
     }
     // Cut to 32 bits: for ever.
     let line = b"touch k 4294967296\r\n";
-    let touch = Asked(Command::Touch {
-        key: b"k",
-        exptime: 0,
-    });
+    let touch = Asked(Command::Touch { key: b"k", exptime: 0 });
     assert_eq!(see(&LEGACY, line), [touch]);
     assert_eq!(see(&MODERN, line), [Answered(reply::INVALID_EXPTIME)]);
 }
@@ -190,18 +158,10 @@ fn edge_06_and_07_exptimes_are_handed_on() {
 #[test]
 fn edge_08_and_09_deltas() {
     for limits in BOTH {
-        let incr = Asked(Command::Arithmetic {
-            direction: Direction::Increment,
-            key: b"k",
-            delta: u64::MAX,
-        });
+        let incr = Asked(Command::Arithmetic { direction: Direction::Increment, key: b"k", delta: u64::MAX });
         assert_eq!(see(&limits, b"incr k 18446744073709551615\r\n"), [incr]);
     }
-    for line in [
-        "incr k abc\r\n",
-        "decr k -1\r\n",
-        "incr k 18446744073709551616\r\n",
-    ] {
+    for line in ["incr k abc\r\n", "decr k -1\r\n", "incr k 18446744073709551616\r\n"] {
         answer(line, reply::INVALID_DELTA);
     }
 }
@@ -216,10 +176,7 @@ fn edge_10_delete_with_an_old_argument() {
         assert_eq!(see(&limits, b"delete k noreply\r\n"), [silent]);
     }
     assert_eq!(see(&MODERN, b"delete k 5\r\n"), [delete()]);
-    assert_eq!(
-        see(&LEGACY, b"delete k 5\r\n"),
-        [Answered(reply::DELETE_USAGE)]
-    );
+    assert_eq!(see(&LEGACY, b"delete k 5\r\n"), [Answered(reply::DELETE_USAGE)]);
 }
 
 #[test]
@@ -243,12 +200,9 @@ fn edge_11_noreply_silences_what_could_be_parsed() {
 #[test]
 fn edge_12_flush_all() {
     for limits in BOTH {
-        for (line, delay) in [
-            ("flush_all\r\n", 0),
-            ("flush_all 0\r\n", 0),
-            ("flush_all -1\r\n", -1),
-            ("flush_all 2\r\n", 2),
-        ] {
+        for (line, delay) in
+            [("flush_all\r\n", 0), ("flush_all 0\r\n", 0), ("flush_all -1\r\n", -1), ("flush_all 2\r\n", 2)]
+        {
             let flush = Asked(Command::FlushAll { delay });
             assert_eq!(see(&limits, line.as_bytes()), [flush]);
         }
@@ -256,10 +210,7 @@ fn edge_12_flush_all() {
         assert_eq!(see(&limits, b"flush_all noreply\r\n"), [silent()]);
         assert_eq!(see(&limits, b"flush_all 0 noreply\r\n"), [silent()]);
         assert_eq!(see(&limits, b"flush_all abc noreply\r\n"), []);
-        let off = Limits {
-            flush_enabled: false,
-            ..limits
-        };
+        let off = Limits { flush_enabled: false, ..limits };
         let refused = Answered(reply::FLUSH_NOT_ALLOWED);
         assert_eq!(see(&off, b"flush_all abc\r\n"), [refused]);
     }
@@ -272,11 +223,7 @@ fn edge_12_flush_all() {
 #[test]
 fn edge_13_get_and_touch() {
     for limits in BOTH {
-        let gat = Asked(Command::GetAndTouch {
-            cas: true,
-            exptime: 0,
-            keys: Keys::new(b"k l"),
-        });
+        let gat = Asked(Command::GetAndTouch { cas: true, exptime: 0, keys: Keys::new(b"k l") });
         assert_eq!(see(&limits, b"gats 0 k l\r\n"), [gat]);
     }
     answer("gat x k\r\n", reply::INVALID_EXPTIME);
@@ -319,14 +266,8 @@ fn edge_15_cas_tokens() {
 fn edge_16_line_ends_case_and_nothing() {
     for limits in BOTH {
         assert_eq!(see(&limits, b"get k\n"), [Asked(get(b"k"))]);
-        assert_eq!(
-            see(&limits, b"set k 0 0 1\nx\r\n"),
-            [Asked(set(b"k", b"x"))]
-        );
-        assert_eq!(
-            see(&limits, b"set k 0 0 1\r\nx\n\n"),
-            [Answered(reply::BAD_DATA_CHUNK)]
-        );
+        assert_eq!(see(&limits, b"set k 0 0 1\nx\r\n"), [Asked(set(b"k", b"x"))]);
+        assert_eq!(see(&limits, b"set k 0 0 1\r\nx\n\n"), [Answered(reply::BAD_DATA_CHUNK)]);
     }
     answer("GET\r\n", reply::ERROR);
     answer("SET k 0 0 1\r\n", reply::ERROR);
@@ -390,10 +331,7 @@ fn edge_19_and_30_streams() {
     assert_eq!(see(&MODERN, input), [Asked(Command::Stream { line, kind })]);
     assert_eq!(see(&LEGACY, input), [Asked(Command::Forward { line })]);
     let text = StreamKind::Mgdump.pipelined_reply();
-    assert_eq!(
-        text,
-        b"ERROR cannot pipeline other commands before mgdump\r\n"
-    );
+    assert_eq!(text, b"ERROR cannot pipeline other commands before mgdump\r\n");
 }
 
 #[test]
@@ -404,23 +342,13 @@ fn edge_20_shutdown_and_quit() {
         assert_eq!(see(&limits, b"shutdown graceful\r\n"), [forward]);
         let found = see(&limits, b"version\r\nquit\r\nget k\r\n");
         let closed = Closed(Farewell::Silent);
-        assert_eq!(
-            found,
-            [Asked(Command::Version), Asked(Command::Quit), closed]
-        );
+        assert_eq!(found, [Asked(Command::Version), Asked(Command::Quit), closed]);
     }
 }
 
 #[test]
 fn edges_21_to_26_meta_commands_are_not_served_yet() {
-    for line in [
-        "mn\r\n",
-        "mg k v\r\n",
-        "ms k 1\r\n",
-        "md k\r\n",
-        "ma k\r\n",
-        "me k\r\n",
-    ] {
+    for line in ["mn\r\n", "mg k v\r\n", "ms k 1\r\n", "md k\r\n", "ma k\r\n", "me k\r\n"] {
         answer(line, reply::ERROR);
     }
 }
@@ -429,10 +357,7 @@ fn edges_21_to_26_meta_commands_are_not_served_yet() {
 fn edge_28_the_first_byte_tells_the_protocol() {
     let request = b"\x80\x0a\0\0\0\0\0\0\0\0\0\0abcd\0\0\0\0\0\0\0\0more";
     for limits in BOTH {
-        let farewell = Farewell::UnknownBinary {
-            opcode: 0x0a,
-            opaque: *b"abcd",
-        };
+        let farewell = Farewell::UnknownBinary { opcode: 0x0a, opaque: *b"abcd" };
         assert_eq!(see(&limits, request), [Closed(farewell)]);
         let mut bytes = Vec::new();
         farewell.write_to(&mut bytes);
@@ -443,10 +368,7 @@ fn edge_28_the_first_byte_tells_the_protocol() {
         // Later on it is a byte like any other.
         let found = see(&limits, b"version\r\n\x80\x0b\r\n");
         assert_eq!(found, [Asked(Command::Version), Answered(reply::ERROR)]);
-        assert_eq!(
-            see(&limits, b"get \x01\x7f\xff\r\n"),
-            [Asked(get(b"\x01\x7f\xff"))]
-        );
+        assert_eq!(see(&limits, b"get \x01\x7f\xff\r\n"), [Asked(get(b"\x01\x7f\xff"))]);
     }
     assert_eq!(see(&MODERN, b"get a\0b\r\n"), [Asked(get(b"a\0b"))]);
     assert_eq!(see(&LEGACY, b"get a\0b\r\n"), [Asked(get(b"a"))]);
@@ -459,10 +381,7 @@ fn edge_30_and_37_dumps() {
     }
     assert_eq!(parse(b"OK\r\n"), Ok(Some(DumpLine::Started)));
     assert_eq!(parse(b"END\r\n"), Ok(Some(DumpLine::End)));
-    for line in [
-        "BUSY currently processing crawler request",
-        "ERROR locked try again later",
-    ] {
+    for line in ["BUSY currently processing crawler request", "ERROR locked try again later"] {
         let bytes = format!("{line}\r\n");
         let line = line.as_bytes();
         assert_eq!(parse(bytes.as_bytes()), Ok(Some(DumpLine::Retry { line })));

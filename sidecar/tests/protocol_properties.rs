@@ -8,27 +8,17 @@ use protocol_session::{Patience, session};
 use sidecar::protocol::{Dialect, Limits, dump, response};
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (any::<bool>(), any::<bool>(), 60..300u64).prop_map(|(modern, flush_enabled, item_size_max)| {
-        Limits {
-            item_size_max,
-            dialect: if modern {
-                Dialect::Modern
-            } else {
-                Dialect::Legacy
-            },
-            flush_enabled,
-        }
+    (any::<bool>(), any::<bool>(), 60..300u64).prop_map(|(modern, flush_enabled, item_size_max)| Limits {
+        item_size_max,
+        dialect: if modern { Dialect::Modern } else { Dialect::Legacy },
+        flush_enabled,
     })
 }
 
 /// Anything, commands, or commands with a wrong byte.
 fn input() -> impl Strategy<Value = Vec<u8>> {
-    let damaged = (
-        protocol_inputs::lines(),
-        any::<prop::sample::Index>(),
-        any::<u8>(),
-    )
-        .prop_map(|(mut input, at, byte)| {
+    let damaged =
+        (protocol_inputs::lines(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut input, at, byte)| {
             let at = at.index(input.len());
             input[at] = byte;
             input

@@ -86,8 +86,8 @@ fn verb(word: &[u8]) -> Option<Verb> {
         b"quit" => Verb::Quit,
         b"watch" => Verb::Watch,
         b"lru_crawler" => Verb::LruCrawler,
-        b"slabs" | b"lru" | b"verbosity" | b"cache_memlimit" | b"shutdown" | b"extstore"
-        | b"refresh_certs" | b"misbehave" | b"debugtime" | b"debugitem" => Verb::Admin,
+        b"slabs" | b"lru" | b"verbosity" | b"cache_memlimit" | b"shutdown" | b"extstore" | b"refresh_certs"
+        | b"misbehave" | b"debugtime" | b"debugitem" => Verb::Admin,
         b"mg" | b"ms" | b"md" | b"ma" | b"mn" | b"me" => Verb::Meta,
         _ => return None,
     })
@@ -121,9 +121,7 @@ pub(super) fn parse<'a>(line: &'a [u8], line_end: usize, limits: &Limits) -> Par
 }
 
 fn parse_legacy<'a>(line: &'a [u8], limits: &Limits) -> Parsed<'a> {
-    let line = memchr::memchr(0, line)
-        .and_then(|nul| line.get(..nul))
-        .unwrap_or(line);
+    let line = memchr::memchr(0, line).and_then(|nul| line.get(..nul)).unwrap_or(line);
     let (word, rest) = split_word(line);
     if word.len() < 2 {
         return refuse(reply::ERROR, false);
@@ -133,8 +131,8 @@ fn parse_legacy<'a>(line: &'a [u8], limits: &Limits) -> Parsed<'a> {
         None if word == b"bget" => run(Verb::Get { cas: false }, line, rest, limits),
         None => {
             // A browser is shown the door, but only where the search for a verb comes that far.
-            let searched = !matches!(word, [b'g' | b's' | b'a' | b'c' | b'i' | b'd' | b't', ..])
-                && !matches!(word, [b'm', _]);
+            let searched =
+                !matches!(word, [b'g' | b's' | b'a' | b'c' | b'i' | b'd' | b't', ..]) && !matches!(word, [b'm', _]);
             if searched && Words::new(line).last().starts_with(b"HTTP/") {
                 Parsed::Close
             } else {
@@ -250,9 +248,7 @@ fn get<'a>(cas: bool, line: &'a [u8], rest: &'a [u8], limits: &Limits) -> Parsed
     let keys = Keys::new(rest);
     match (check_keys(keys), limits.dialect) {
         (KeyCheck::Good, _) => complete(Command::Get { cas, keys }, false),
-        (KeyCheck::TooLong, Dialect::Modern) if first_key_silenced(keys, line) => {
-            refuse(reply::BLANK_LINE, false)
-        }
+        (KeyCheck::TooLong, Dialect::Modern) if first_key_silenced(keys, line) => refuse(reply::BLANK_LINE, false),
         (KeyCheck::TooLong, _) => key_too_long(limits),
         (KeyCheck::None, Dialect::Legacy) => refuse(reply::ERROR, false),
         (KeyCheck::None, Dialect::Modern) => refuse(reply::BAD_FORMAT, false),
@@ -287,9 +283,7 @@ fn store<'a>(mode: StoreMode, cas: bool, words: &Words<'a>, limits: &Limits) -> 
         Dialect::Legacy => c_i32(words.get(4)),
         Dialect::Modern => plain_i32(words.get(4)),
     };
-    let len = len
-        .and_then(|len| u32::try_from(len).ok())
-        .filter(|len| *len <= MAX_ANNOUNCED_VALUE);
+    let len = len.and_then(|len| u32::try_from(len).ok()).filter(|len| *len <= MAX_ANNOUNCED_VALUE);
     let Some(len) = len else {
         // The modern parser fails before it has seen noreply, and does not swallow what it cannot
         // count; the legacy one has seen it.
@@ -301,28 +295,18 @@ fn store<'a>(mode: StoreMode, cas: bool, words: &Words<'a>, limits: &Limits) -> 
     let with_end = u64::from(len) + 2;
     let key = words.get(1);
     let (flags, exptime, compare) = match limits.dialect {
-        Dialect::Legacy => (
-            c_u32(words.get(2)),
-            c_i32(words.get(3)),
-            cas.then(|| c_u64(words.get(5))),
-        ),
+        Dialect::Legacy => (c_u32(words.get(2)), c_i32(words.get(3)), cas.then(|| c_u64(words.get(5)))),
         // Here memcached's numbers may reach over the end of their word, if that is white space.
         Dialect::Modern => (
             c_u32(words.from(2)),
             c_i32(words.from(3)),
             cas.then(|| {
                 let token = words.get(5);
-                if token.is_empty() {
-                    None
-                } else {
-                    plain_u64(token)
-                }
+                if token.is_empty() { None } else { plain_u64(token) }
             }),
         ),
     };
-    let (Some(flags), Some(exptime), None | Some(Some(_)), 1..=MAX_KEY) =
-        (flags, exptime, compare, key.len())
-    else {
+    let (Some(flags), Some(exptime), None | Some(Some(_)), 1..=MAX_KEY) = (flags, exptime, compare, key.len()) else {
         let reply = if noreply { b"" } else { reply::BAD_FORMAT };
         return match limits.dialect {
             Dialect::Legacy => Parsed::Reply(reply, 0),
@@ -330,15 +314,7 @@ fn store<'a>(mode: StoreMode, cas: bool, words: &Words<'a>, limits: &Limits) -> 
         };
     };
     if limits.item_fits(key.len(), flags, u64::from(len)) {
-        return Parsed::Store(StoreLine {
-            mode,
-            key,
-            flags,
-            exptime,
-            len,
-            compare: compare.flatten(),
-            noreply,
-        });
+        return Parsed::Store(StoreLine { mode, key, flags, exptime, len, compare: compare.flatten(), noreply });
     }
     if mode == StoreMode::Set && !cas {
         let command = Command::TooLarge { key };
@@ -360,14 +336,7 @@ fn arithmetic<'a>(direction: Direction, words: &Words<'a>, limits: &Limits) -> P
     let Some(delta) = delta else {
         return refuse(reply::INVALID_DELTA, noreply);
     };
-    complete(
-        Command::Arithmetic {
-            direction,
-            key,
-            delta,
-        },
-        noreply,
-    )
+    complete(Command::Arithmetic { direction, key, delta }, noreply)
 }
 
 fn delete<'a>(words: &Words<'a>, limits: &Limits) -> Parsed<'a> {
@@ -423,11 +392,8 @@ fn flush_all<'a>(words: &Words<'a>, limits: &Limits) -> Parsed<'a> {
 }
 
 fn lru_crawler<'a>(line: &'a [u8], words: &Words<'a>, limits: &Limits) -> Parsed<'a> {
-    let names: [(&[u8], Option<StreamKind>); 3] = [
-        (b"crawl", None),
-        (b"metadump", Some(StreamKind::Metadump)),
-        (b"mgdump", Some(StreamKind::Mgdump)),
-    ];
+    let names: [(&[u8], Option<StreamKind>); 3] =
+        [(b"crawl", None), (b"metadump", Some(StreamKind::Metadump)), (b"mgdump", Some(StreamKind::Mgdump))];
     let word = words.get(1);
     let kind = names
         .into_iter()

@@ -79,11 +79,7 @@ pub enum DumpError {
 pub fn parse(input: &[u8]) -> Result<Option<(DumpLine<'_>, usize)>, DumpError> {
     let window = input.get(..=MAX_DUMP_LINE).unwrap_or(input);
     let Some(end) = memchr::memchr(b'\n', window) else {
-        return if input.len() > MAX_DUMP_LINE {
-            Err(DumpError::LineTooLong)
-        } else {
-            Ok(None)
-        };
+        return if input.len() > MAX_DUMP_LINE { Err(DumpError::LineTooLong) } else { Ok(None) };
     };
     let line = input.get(..end).unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -91,9 +87,7 @@ pub fn parse(input: &[u8]) -> Result<Option<(DumpLine<'_>, usize)>, DumpError> {
         [b'k', b'e', b'y', b'=', words @ ..] => DumpLine::Item(item(words)?),
         b"OK" => DumpLine::Started,
         b"END" => DumpLine::End,
-        _ if line.starts_with(b"BUSY") || line.starts_with(b"ERROR locked") => {
-            DumpLine::Retry { line }
-        }
+        _ if line.starts_with(b"BUSY") || line.starts_with(b"ERROR locked") => DumpLine::Retry { line },
         _ => DumpLine::Refused { line },
     };
     Ok(Some((parsed, end + 1)))
@@ -126,9 +120,7 @@ fn item(words: &[u8]) -> Result<DumpItem<'_>, DumpError> {
         last_access: last_access.ok_or(DumpError::BadField("la"))?,
         cas: cas.ok_or(DumpError::BadField("cas"))?,
         size: size.ok_or(DumpError::BadField("size"))?,
-        flags: flags
-            .and_then(|flags| u32::try_from(flags).ok())
-            .ok_or(DumpError::BadField("flags"))?,
+        flags: flags.and_then(|flags| u32::try_from(flags).ok()).ok_or(DumpError::BadField("flags"))?,
     })
 }
 
@@ -203,10 +195,7 @@ mod tests {
         let (item, key) = first_item(old);
         assert_eq!(key, b"%41/+x");
         assert_eq!(item.expires, None);
-        assert_eq!(
-            (item.last_access, item.cas, item.size, item.flags),
-            (1_795_399_844, 14, 66, 0)
-        );
+        assert_eq!((item.last_access, item.cas, item.size, item.flags), (1_795_399_844, 14, 66, 0));
         // A blank at the end, and fields of extstore.
         let new = b"key=a%01%FF exp=1795399948 la=1 cas=18446744073709551615 fetch=yes cls=1 \
             size=66 flags=4294967295 ext_page=1 ext_offset=2 \n";
@@ -227,15 +216,9 @@ mod tests {
         assert_eq!(first_item(longest.as_bytes()).1.len(), 250);
         for missing in ["exp=-1 ", "la=1 ", "cas=1 ", "size=66 ", "flags=0"] {
             let line = format!("key=k {}", fields.replace(missing, ""));
-            assert!(
-                matches!(parse(line.as_bytes()), Err(DumpError::BadField(_))),
-                "{missing}"
-            );
+            assert!(matches!(parse(line.as_bytes()), Err(DumpError::BadField(_))), "{missing}");
         }
         assert_eq!(parse(&[b'k'; MAX_DUMP_LINE]), Ok(None));
-        assert_eq!(
-            parse(&[b'k'; MAX_DUMP_LINE + 1]),
-            Err(DumpError::LineTooLong)
-        );
+        assert_eq!(parse(&[b'k'; MAX_DUMP_LINE + 1]), Err(DumpError::LineTooLong));
     }
 }

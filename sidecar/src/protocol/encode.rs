@@ -79,6 +79,22 @@ pub fn arithmetic(out: &mut Vec<u8>, direction: Direction, key: &[u8], delta: u6
     out.extend_from_slice(b" v\r\n");
 }
 
+/// `ma <key> D0 E<version> [C<cas>]`, right behind an [`arithmetic`]: where memcached replaced the item instead of changing it in
+/// place (a longer number, or an item that an unsent answer refers to), it lost the version. Answers `HD`, `NF`, or an
+/// error line.
+#[inline]
+pub fn set_version(out: &mut Vec<u8>, key: &[u8], version: u64, compare: Option<u64>) {
+    out.extend_from_slice(b"ma ");
+    out.extend_from_slice(key);
+    out.extend_from_slice(b" D0 E");
+    number(out, version);
+    if let Some(compare) = compare {
+        out.extend_from_slice(b" C");
+        number(out, compare);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 /// `mg <key> v f t c u`: the item as it is, without counting as a use. Answers `VA` with `f`, `t`
 /// and `c`, or `EN`.
 #[inline]
@@ -232,48 +248,13 @@ mod tests {
         for (store_, text) in [
             (plain, "ms key 2 F0 T0 E18446744073709551615\r\nab\r\n"),
             (
-                Store {
-                    compare: Some(7),
-                    exptime: -1,
-                    flags: u32::MAX,
-                    version: 1,
-                    ..plain
-                },
+                Store { compare: Some(7), exptime: -1, flags: u32::MAX, version: 1, ..plain },
                 "ms key 2 F4294967295 T-1 E1 C7\r\nab\r\n",
             ),
-            (
-                Store {
-                    mode: StoreMode::Add,
-                    version: 1,
-                    value: b"",
-                    ..plain
-                },
-                "ms key 0 F0 T0 E1 ME\r\n\r\n",
-            ),
-            (
-                Store {
-                    mode: StoreMode::Replace,
-                    version: 1,
-                    ..plain
-                },
-                "ms key 2 F0 T0 E1 MR\r\nab\r\n",
-            ),
-            (
-                Store {
-                    mode: StoreMode::Append,
-                    version: 1,
-                    ..plain
-                },
-                "ms key 2 F0 T0 E1 MA\r\nab\r\n",
-            ),
-            (
-                Store {
-                    mode: StoreMode::Prepend,
-                    version: 1,
-                    ..plain
-                },
-                "ms key 2 F0 T0 E1 MP\r\nab\r\n",
-            ),
+            (Store { mode: StoreMode::Add, version: 1, value: b"", ..plain }, "ms key 0 F0 T0 E1 ME\r\n\r\n"),
+            (Store { mode: StoreMode::Replace, version: 1, ..plain }, "ms key 2 F0 T0 E1 MR\r\nab\r\n"),
+            (Store { mode: StoreMode::Append, version: 1, ..plain }, "ms key 2 F0 T0 E1 MA\r\nab\r\n"),
+            (Store { mode: StoreMode::Prepend, version: 1, ..plain }, "ms key 2 F0 T0 E1 MP\r\nab\r\n"),
         ] {
             assert_eq!(encoded(|out| store(out, &store_)), text);
         }
@@ -283,14 +264,8 @@ mod tests {
     fn lines() {
         let keys: [&[u8]; 2] = [b"a", b"b"];
         for (line, text) in [
-            (
-                encoded(|out| arithmetic(out, Direction::Increment, b"k", 5, 9)),
-                "ma k D5 MI E9 v\r\n",
-            ),
-            (
-                encoded(|out| arithmetic(out, Direction::Decrement, b"k", 5, 9)),
-                "ma k D5 MD E9 v\r\n",
-            ),
+            (encoded(|out| arithmetic(out, Direction::Increment, b"k", 5, 9)), "ma k D5 MI E9 v\r\n"),
+            (encoded(|out| arithmetic(out, Direction::Decrement, b"k", 5, 9)), "ma k D5 MD E9 v\r\n"),
             (encoded(|out| read_back(out, b"k")), "mg k v f t c u\r\n"),
             (encoded(|out| touch(out, b"k", -1)), "mg k T-1 c\r\n"),
             (encoded(|out| probe(out, b"k")), "mg k c u\r\n"),
@@ -321,9 +296,6 @@ mod tests {
         assert_eq!(text.matches(" kk").count(), 100);
         let one = encoded(|out| assert_eq!(get_and_touch(out, 0, Keys::new(b"a  b")), 1));
         assert_eq!(one, "gats 0 a b\r\n");
-        assert_eq!(
-            encoded(|out| assert_eq!(get_and_touch(out, 0, Keys::new(b"")), 0)),
-            ""
-        );
+        assert_eq!(encoded(|out| assert_eq!(get_and_touch(out, 0, Keys::new(b"")), 0)), "");
     }
 }

@@ -29,14 +29,8 @@ fn get(rest: &[u8]) -> Option<(Parsed<'_>, usize)> {
     if key.is_empty() || key.len() > MAX_KEY {
         return None;
     }
-    let command = Command::Get {
-        cas: false,
-        keys: Keys::new(key),
-    };
-    let request = Request {
-        command,
-        noreply: false,
-    };
+    let command = Command::Get { cas: false, keys: Keys::new(key) };
+    let request = Request { command, noreply: false };
     Some((Parsed::Request(request, 0), VERB + end + 1))
 }
 
@@ -53,34 +47,14 @@ fn set<'a>(rest: &'a [u8], limits: &Limits) -> Option<(Parsed<'a>, usize)> {
     let (len, behind) = short_number(behind)?;
     let (noreply, value) = match behind {
         [b'\r', b'\n', value @ ..] => (false, value),
-        [
-            b' ',
-            b'n',
-            b'o',
-            b'r',
-            b'e',
-            b'p',
-            b'l',
-            b'y',
-            b'\r',
-            b'\n',
-            value @ ..,
-        ] => (true, value),
+        [b' ', b'n', b'o', b'r', b'e', b'p', b'l', b'y', b'\r', b'\n', value @ ..] => (true, value),
         _ => return None,
     };
     let fits = limits.item_fits(key.len(), flags, u64::from(len));
     if key.is_empty() || key.len() > MAX_KEY || !fits {
         return None;
     }
-    let store = StoreLine {
-        mode: StoreMode::Set,
-        key,
-        flags,
-        exptime: exptime as i32,
-        len,
-        compare: None,
-        noreply,
-    };
+    let store = StoreLine { mode: StoreMode::Set, key, flags, exptime: exptime as i32, len, compare: None, noreply };
     Some((Parsed::Store(store), VERB + rest.len() - value.len()))
 }
 

@@ -114,11 +114,7 @@ pub fn item_size(key_len: usize, flags: u32, value_len: u64) -> u64 {
 mod tests {
     use super::*;
 
-    const MODERN: Limits = Limits {
-        item_size_max: 1024,
-        dialect: Dialect::Modern,
-        flush_enabled: true,
-    };
+    const MODERN: Limits = Limits { item_size_max: 1024, dialect: Dialect::Modern, flush_enabled: true };
 
     #[test]
     fn sizes_are_those_of_memcached() {
@@ -141,10 +137,7 @@ mod tests {
 
     #[test]
     fn keys_that_can_be_named() {
-        let legacy = Limits {
-            dialect: Dialect::Legacy,
-            ..MODERN
-        };
+        let legacy = Limits { dialect: Dialect::Legacy, ..MODERN };
         for limits in [MODERN, legacy] {
             for key in [b"k".as_slice(), b"\x01\r\t\xff\x80", &[b'k'; 250]] {
                 assert!(limits.accepts_key(key));

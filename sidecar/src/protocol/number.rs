@@ -33,19 +33,14 @@ fn is_space(byte: u8) -> bool {
 
 /// A number must be followed by white space or the end.
 fn ends_well(text: &[u8], at: usize) -> bool {
-    text.get(at)
-        .is_none_or(|byte| *byte == 0 || is_space(*byte))
+    text.get(at).is_none_or(|byte| *byte == 0 || is_space(*byte))
 }
 
 /// `strtol` into 32 bits: everything that fits into 64 bits is accepted, then cut.
 pub(super) fn c_i32(text: &[u8]) -> Option<i32> {
     let (negative, magnitude, end) = c_number(text)?;
     let magnitude = magnitude?;
-    let value = if negative {
-        0i64.checked_sub_unsigned(magnitude)?
-    } else {
-        i64::try_from(magnitude).ok()?
-    };
+    let value = if negative { 0i64.checked_sub_unsigned(magnitude)? } else { i64::try_from(magnitude).ok()? };
     ends_well(text, end).then_some(value as i32)
 }
 
@@ -53,11 +48,7 @@ pub(super) fn c_i32(text: &[u8]) -> Option<i32> {
 pub(super) fn c_u64(text: &[u8]) -> Option<u64> {
     let (negative, magnitude, end) = c_number(text)?;
     let magnitude = magnitude?;
-    let value = if negative {
-        magnitude.wrapping_neg()
-    } else {
-        magnitude
-    };
+    let value = if negative { magnitude.wrapping_neg() } else { magnitude };
     if negative && value > i64::MAX as u64 {
         return None;
     }

@@ -74,9 +74,7 @@ impl Parser {
     /// A parser for a new connection.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            state: State::Fresh,
-        }
+        Self { state: State::Fresh }
     }
 
     /// Whether the next bytes belong to a value that is thrown away.
@@ -132,10 +130,7 @@ impl Parser {
                     Command::Quit => self.state = State::Closed,
                     _ => self.swallow_next(swallow),
                 }
-                Step::Request {
-                    request,
-                    consumed: line_len,
-                }
+                Step::Request { request, consumed: line_len }
             }
             Parsed::Store(store) => {
                 let behind = input.get(line_len..).unwrap_or_default();
@@ -143,10 +138,7 @@ impl Parser {
             }
             Parsed::Reply(reply, swallow) => {
                 self.swallow_next(swallow);
-                Step::Answer {
-                    reply,
-                    consumed: line_len,
-                }
+                Step::Answer { reply, consumed: line_len }
             }
             Parsed::Close => self.close(input, Farewell::Silent),
         }
@@ -162,17 +154,12 @@ impl Parser {
     /// No line feed yet.
     #[cold]
     fn unfinished<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
-        self.state = State::Line {
-            scanned: input.len(),
-        };
-        let too_long =
-            input.len() > MAX_GET_LINE || (input.len() > MAX_UNFINISHED_LINE && !is_get(input));
+        self.state = State::Line { scanned: input.len() };
+        let too_long = input.len() > MAX_GET_LINE || (input.len() > MAX_UNFINISHED_LINE && !is_get(input));
         if too_long {
             return self.close(input, Farewell::Silent);
         }
-        Step::Incomplete {
-            need: input.len() + 1,
-        }
+        Step::Incomplete { need: input.len() + 1 }
     }
 
     fn swallow<'a>(&mut self, input: &'a [u8], remaining: u64) -> Step<'a> {
@@ -184,34 +171,20 @@ impl Parser {
             0 => State::Line { scanned: 0 },
             remaining => State::Swallow { remaining },
         };
-        Step::Answer {
-            reply: b"",
-            consumed,
-        }
+        Step::Answer { reply: b"", consumed }
     }
 
     fn binary<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         let Some(header) = input.first_chunk::<BINARY_HEADER>() else {
-            return Step::Incomplete {
-                need: BINARY_HEADER,
-            };
+            return Step::Incomplete { need: BINARY_HEADER };
         };
         let [_, opcode, _, _, _, _, _, _, _, _, _, _, a, b, c, d, ..] = *header;
-        self.close(
-            input,
-            Farewell::UnknownBinary {
-                opcode,
-                opaque: [a, b, c, d],
-            },
-        )
+        self.close(input, Farewell::UnknownBinary { opcode, opaque: [a, b, c, d] })
     }
 
     fn close<'a>(&mut self, input: &'a [u8], farewell: Farewell) -> Step<'a> {
         self.state = State::Closed;
-        Step::Close {
-            farewell,
-            consumed: input.len(),
-        }
+        Step::Close { farewell, consumed: input.len() }
     }
 }
 
@@ -220,17 +193,11 @@ impl Parser {
 fn value<'a>(store: &StoreLine<'a>, behind: &'a [u8], line_len: usize) -> Step<'a> {
     let len = store.len as usize;
     let Some((value, [cr, lf, ..])) = behind.split_at_checked(len) else {
-        return Step::Incomplete {
-            need: line_len + len + 2,
-        };
+        return Step::Incomplete { need: line_len + len + 2 };
     };
     let consumed = line_len + len + 2;
     if [*cr, *lf] != *b"\r\n" {
-        let reply = if store.noreply {
-            b""
-        } else {
-            reply::BAD_DATA_CHUNK
-        };
+        let reply = if store.noreply { b"" } else { reply::BAD_DATA_CHUNK };
         return Step::Answer { reply, consumed };
     }
     Step::Request {

@@ -19,8 +19,7 @@ pub const INVALID_DELTA: &[u8] = b"CLIENT_ERROR invalid numeric delta argument\r
 /// `touch`, `gat`, `flush_all`.
 pub const INVALID_EXPTIME: &[u8] = b"CLIENT_ERROR invalid exptime argument\r\n";
 /// `delete k 5` (legacy).
-pub const DELETE_USAGE: &[u8] =
-    b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n";
+pub const DELETE_USAGE: &[u8] = b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n";
 /// `flush_all` where it is switched off.
 pub const FLUSH_NOT_ALLOWED: &[u8] = b"CLIENT_ERROR flush_all not allowed\r\n";
 /// `watch` behind other commands.

@@ -168,10 +168,7 @@ impl Eq for Keys<'_> {}
 
 impl fmt::Debug for Keys<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_list()
-            .entries(self.map(|key| key.escape_ascii().to_string()))
-            .finish()
+        formatter.debug_list().entries(self.map(|key| key.escape_ascii().to_string())).finish()
     }
 }
 

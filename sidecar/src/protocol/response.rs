@@ -96,11 +96,8 @@ pub enum ResponseError {
     BadValueEnd,
 }
 
-const BARE_HEADER: Response<'static> = Response::Meta(Meta {
-    code: MetaCode::Header,
-    flags: MetaFlags { words: b"" },
-    value: None,
-});
+const BARE_HEADER: Response<'static> =
+    Response::Meta(Meta { code: MetaCode::Header, flags: MetaFlags { words: b"" }, value: None });
 
 /// Reads the answer at the start of `input`, with the bytes it takes. `None`: more bytes are
 /// needed.
@@ -116,11 +113,7 @@ pub fn parse(input: &[u8]) -> Result<Option<(Response<'_>, usize)>, ResponseErro
     }
     let window = input.get(..=MAX_RESPONSE_LINE).unwrap_or(input);
     let Some(end) = memchr::memchr(b'\n', window) else {
-        return if input.len() > MAX_RESPONSE_LINE {
-            Err(ResponseError::LineTooLong)
-        } else {
-            Ok(None)
-        };
+        return if input.len() > MAX_RESPONSE_LINE { Err(ResponseError::LineTooLong) } else { Ok(None) };
     };
     let Some((line, [_, behind @ ..])) = input.split_at_checked(end) else {
         return Ok(None);
@@ -153,17 +146,11 @@ fn meta_or_line<'a>(a: u8, b: u8, words: &'a [u8], line: &'a [u8]) -> Response<'
         (b'M', b'E') => MetaCode::Debug,
         _ => return Response::Line(line),
     };
-    Response::Meta(Meta {
-        code,
-        flags: MetaFlags { words },
-        value: None,
-    })
+    Response::Meta(Meta { code, flags: MetaFlags { words }, value: None })
 }
 
 fn is_error(line: &[u8]) -> bool {
-    line.starts_with(b"ERROR")
-        || line.starts_with(b"CLIENT_ERROR")
-        || line.starts_with(b"SERVER_ERROR")
+    line.starts_with(b"ERROR") || line.starts_with(b"CLIENT_ERROR") || line.starts_with(b"SERVER_ERROR")
 }
 
 /// What stands at the end of a value.
@@ -202,14 +189,7 @@ fn classic_value<'a>(
         return Ok(None);
     };
     let total = header_len + data.len() + 2;
-    let value = Value {
-        key,
-        flags,
-        cas,
-        data,
-        raw: input.get(..total).unwrap_or(input),
-        header_len,
-    };
+    let value = Value { key, flags, cas, data, raw: input.get(..total).unwrap_or(input), header_len };
     Ok(Some((Response::Value(value), total)))
 }
 
@@ -223,34 +203,25 @@ fn meta_value<'a>(
     let Tail::Complete(data) = take_value(behind, len)? else {
         return Ok(None);
     };
-    let meta = Meta {
-        code: MetaCode::Value,
-        flags: MetaFlags { words },
-        value: Some(data),
-    };
+    let meta = Meta { code: MetaCode::Value, flags: MetaFlags { words }, value: Some(data) };
     Ok(Some((Response::Meta(meta), header_len + data.len() + 2)))
 }
 
 fn number(word: Option<&[u8]>) -> Result<u64, ResponseError> {
-    word.filter(|word| !word.is_empty())
-        .and_then(digits)
-        .ok_or(ResponseError::BadHeader)
+    word.filter(|word| !word.is_empty()).and_then(digits).ok_or(ResponseError::BadHeader)
 }
 
 impl<'a> MetaFlags<'a> {
     /// The words, each one a flag and its argument.
     pub fn iter(&self) -> impl Iterator<Item = (u8, &'a [u8])> + use<'a> {
-        super::request::Keys::new(self.words)
-            .filter_map(|word| word.split_first().map(|(flag, rest)| (*flag, rest)))
+        super::request::Keys::new(self.words).filter_map(|word| word.split_first().map(|(flag, rest)| (*flag, rest)))
     }
 
     /// The argument of a flag, empty if it has none.
     #[must_use]
     #[inline]
     pub fn get(&self, flag: u8) -> Option<&'a [u8]> {
-        self.iter()
-            .find(|(found, _)| *found == flag)
-            .map(|(_, rest)| rest)
+        self.iter().find(|(found, _)| *found == flag).map(|(_, rest)| rest)
     }
 
     /// Whether the flag is there: `W`, `X`, `Z`...
@@ -263,18 +234,13 @@ impl<'a> MetaFlags<'a> {
     #[must_use]
     #[inline]
     pub fn cas(&self) -> Option<u64> {
-        self.get(b'c')
-            .filter(|text| !text.is_empty())
-            .and_then(digits)
+        self.get(b'c').filter(|text| !text.is_empty()).and_then(digits)
     }
 
     /// `f`: client flags.
     #[must_use]
     pub fn client_flags(&self) -> Option<u32> {
-        self.get(b'f')
-            .filter(|text| !text.is_empty())
-            .and_then(digits)
-            .and_then(|flags| u32::try_from(flags).ok())
+        self.get(b'f').filter(|text| !text.is_empty()).and_then(digits).and_then(|flags| u32::try_from(flags).ok())
     }
 
     /// `t`: remaining life in seconds, -1 for ever.
@@ -286,9 +252,7 @@ impl<'a> MetaFlags<'a> {
     /// `s`: bytes of value.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
-        self.get(b's')
-            .filter(|text| !text.is_empty())
-            .and_then(digits)
+        self.get(b's').filter(|text| !text.is_empty()).and_then(digits)
     }
 
     /// All words as they came.
@@ -313,17 +277,13 @@ impl<'a> Meta<'a> {
             return None;
         }
         // The key stands first and may look like a field.
-        super::request::Keys::new(self.flags.words)
-            .skip(1)
-            .find_map(|word| word.strip_prefix(name)?.strip_prefix(b"="))
+        super::request::Keys::new(self.flags.words).skip(1).find_map(|word| word.strip_prefix(name)?.strip_prefix(b"="))
     }
 
     /// `cas=` of an `ME` answer: the version.
     #[must_use]
     pub fn debug_cas(&self) -> Option<u64> {
-        self.debug_field(b"cas")
-            .filter(|text| !text.is_empty())
-            .and_then(digits)
+        self.debug_field(b"cas").filter(|text| !text.is_empty()).and_then(digits)
     }
 
     /// `exp=` of an `ME` answer: seconds left, -1 for ever.
@@ -343,11 +303,7 @@ pub(super) fn signed(text: &[u8]) -> Option<i64> {
         return None;
     }
     let magnitude = digits(text)?;
-    if negative {
-        0i64.checked_sub_unsigned(magnitude)
-    } else {
-        i64::try_from(magnitude).ok()
-    }
+    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
 #[cfg(test)]
@@ -392,19 +348,10 @@ mod tests {
     #[test]
     fn meta_answers() {
         let value = meta(b"VA 2 f7 t-1 c12 W s2 Oabc\r\nab\r\n");
-        assert_eq!(
-            (value.code, value.value),
-            (MetaCode::Value, Some(b"ab".as_slice()))
-        );
+        assert_eq!((value.code, value.value), (MetaCode::Value, Some(b"ab".as_slice())));
         let flags = value.flags;
-        assert_eq!(
-            (flags.client_flags(), flags.ttl(), flags.cas()),
-            (Some(7), Some(-1), Some(12))
-        );
-        assert_eq!(
-            (flags.size(), flags.has(b'W'), flags.has(b'X')),
-            (Some(2), true, false)
-        );
+        assert_eq!((flags.client_flags(), flags.ttl(), flags.cas()), (Some(7), Some(-1), Some(12)));
+        assert_eq!((flags.size(), flags.has(b'W'), flags.has(b'X')), (Some(2), true, false));
         assert_eq!(flags.get(b'O'), Some(b"abc".as_slice()));
         assert_eq!(meta(b"VA 0\r\n\r\n").value, Some(b"".as_slice()));
         for (line, code) in [
@@ -432,25 +379,11 @@ mod tests {
 
     #[test]
     fn other_lines() {
-        for line in [
-            "OK",
-            "STORED",
-            "10",
-            "VERSION 1.6.45",
-            "STAT pid 1",
-            "HDX",
-            "VALUES",
-            "",
-        ] {
+        for line in ["OK", "STORED", "10", "VERSION 1.6.45", "STAT pid 1", "HDX", "VALUES", ""] {
             let bytes = format!("{line}\r\n");
             assert_eq!(one(bytes.as_bytes()), Response::Line(line.as_bytes()));
         }
-        for line in [
-            "ERROR",
-            "CLIENT_ERROR x",
-            "SERVER_ERROR out of memory",
-            "ERROR: x",
-        ] {
+        for line in ["ERROR", "CLIENT_ERROR x", "SERVER_ERROR out of memory", "ERROR: x"] {
             let bytes = format!("{line}\r\n");
             let line = line.as_bytes();
             assert_eq!(one(bytes.as_bytes()), Response::Error { line });
@@ -474,17 +407,10 @@ mod tests {
             "VA 1073741825",
         ] {
             let bytes = format!("{header}\r\n");
-            assert_eq!(
-                parse(bytes.as_bytes()),
-                Err(ResponseError::BadHeader),
-                "{header}"
-            );
+            assert_eq!(parse(bytes.as_bytes()), Err(ResponseError::BadHeader), "{header}");
         }
         assert_eq!(parse(b"VA 1\r\nabc"), Err(ResponseError::BadValueEnd));
         assert_eq!(parse(&[b'x'; MAX_RESPONSE_LINE]), Ok(None));
-        assert_eq!(
-            parse(&[b'x'; MAX_RESPONSE_LINE + 1]),
-            Err(ResponseError::LineTooLong)
-        );
+        assert_eq!(parse(&[b'x'; MAX_RESPONSE_LINE + 1]), Err(ResponseError::LineTooLong));
     }
 }

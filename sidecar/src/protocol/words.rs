@@ -8,10 +8,7 @@ const KEPT: usize = 7;
 /// The first word of `line` and what stands behind it. Only ` ` separates.
 #[inline]
 pub(super) fn split_word(line: &[u8]) -> (&[u8], &[u8]) {
-    let start = line
-        .iter()
-        .position(|byte| *byte != b' ')
-        .unwrap_or(line.len());
+    let start = line.iter().position(|byte| *byte != b' ').unwrap_or(line.len());
     let line = line.get(start..).unwrap_or_default();
     let end = memchr::memchr(b' ', line).unwrap_or(line.len());
     line.split_at_checked(end).unwrap_or((line, &[]))
@@ -30,12 +27,7 @@ impl<'a> Words<'a> {
     /// `line` without its line end, shorter than 4 GiB.
     #[inline]
     pub(super) fn new(line: &'a [u8]) -> Self {
-        let mut words = Self {
-            line,
-            kept: [(0, 0); KEPT],
-            last: (0, 0),
-            count: 0,
-        };
+        let mut words = Self { line, kept: [(0, 0); KEPT], last: (0, 0), count: 0 };
         let mut start = 0;
         for at in memchr::memchr_iter(b' ', line) {
             if at > start && words.push(start, at) {
@@ -72,9 +64,7 @@ impl<'a> Words<'a> {
             return &[];
         }
         let (start, end) = self.kept.get(index).copied().unwrap_or_default();
-        self.line
-            .get(start as usize..end as usize)
-            .unwrap_or_default()
+        self.line.get(start as usize..end as usize).unwrap_or_default()
     }
 
     /// The line from word number `index` on, empty if there is none.
@@ -91,9 +81,7 @@ impl<'a> Words<'a> {
     #[inline]
     pub(super) fn last(&self) -> &'a [u8] {
         let (start, end) = self.last;
-        self.line
-            .get(start as usize..end as usize)
-            .unwrap_or_default()
+        self.line.get(start as usize..end as usize).unwrap_or_default()
     }
 
     /// Whether the last word asks for silence.

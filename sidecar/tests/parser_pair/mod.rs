@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sidecar::protocol::{
-    Command, Dialect, Direction, Keys, Limits, Parser, Request, Response, Step, StoreMode, reply,
-    response,
+    Command, Dialect, Direction, Keys, Limits, Parser, Request, Response, Step, StoreMode, reply, response,
 };
 
 use crate::real_memcached::{Memcached, find};
@@ -62,11 +61,7 @@ impl Pair {
                     assert!(need as u64 <= self.limits.max_input(), "{need} is too much");
                     // While memcached waits for the rest of a value it keeps back what it answered
                     // before, and drops it when the client goes.
-                    return if rest.is_empty() && !parser.is_swallowing() {
-                        answers
-                    } else {
-                        Vec::new()
-                    };
+                    return if rest.is_empty() && !parser.is_swallowing() { answers } else { Vec::new() };
                 }
                 Step::Answer { reply, consumed } => {
                     answers.extend_from_slice(reply);
@@ -103,15 +98,9 @@ impl Pair {
         }
         // A flush that is still to come must not hit what comes next.
         lines.extend_from_slice(b"flush_all");
-        let [direct, behind] = self
-            .look
-            .each_ref()
-            .map(|mut stream| items(&ask(&mut stream, &lines).expect("memcached answers")));
-        direct.len() == behind.len()
-            && direct
-                .iter()
-                .zip(&behind)
-                .all(|(a, b)| a.0 == b.0 && a.1.abs_diff(b.1) <= 1)
+        let [direct, behind] =
+            self.look.each_ref().map(|mut stream| items(&ask(&mut stream, &lines).expect("memcached answers")));
+        direct.len() == behind.len() && direct.iter().zip(&behind).all(|(a, b)| a.0 == b.0 && a.1.abs_diff(b.1) <= 1)
     }
 }
 
@@ -135,11 +124,7 @@ fn items(answers: &[u8]) -> Vec<(Vec<u8>, i64)> {
 }
 
 /// The canonical form of a command, executed. `None`: memcached closed the connection.
-fn execute(
-    stream: &mut (impl Read + Write),
-    server: &Memcached,
-    request: &Request,
-) -> Option<Vec<u8>> {
+fn execute(stream: &mut (impl Read + Write), server: &Memcached, request: &Request) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     match request.command {
         Command::Get { cas, keys } => {
@@ -151,14 +136,7 @@ fn execute(
             line.extend_from_slice(exptime.to_string().as_bytes());
             add_keys(&mut line, keys);
         }
-        Command::Store {
-            mode,
-            key,
-            flags,
-            exptime,
-            value,
-            compare,
-        } => {
+        Command::Store { mode, key, flags, exptime, value, compare } => {
             line.extend_from_slice(match (mode, compare) {
                 (_, Some(_)) => b"cas ",
                 (StoreMode::Set, _) => b"set ",
@@ -182,11 +160,7 @@ fn execute(
             ask(stream, &line);
             return Some(silenced(reply::TOO_LARGE.to_vec(), request));
         }
-        Command::Arithmetic {
-            direction,
-            key,
-            delta,
-        } => {
+        Command::Arithmetic { direction, key, delta } => {
             line.extend_from_slice(match direction {
                 Direction::Increment => b"incr ",
                 Direction::Decrement => b"decr ",
@@ -280,10 +254,7 @@ fn check_once(pair: &Pair, input: &[u8]) -> Result<(), String> {
         ));
     }
     if !same_items {
-        return Err(format!(
-            "{:?} {shown}\n  leaves other items",
-            pair.limits.dialect
-        ));
+        return Err(format!("{:?} {shown}\n  leaves other items", pair.limits.dialect));
     }
     Ok(())
 }

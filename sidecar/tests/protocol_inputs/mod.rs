@@ -19,30 +19,24 @@ pub(crate) fn lines() -> impl Strategy<Value = Vec<u8>> {
         20 => Just(" "), 1 => Just("  "), 1 => Just("\t"), 1 => Just("\0"), 1 => Just("\r"),
         1 => Just("\r\n"), 1 => Just(" \n"),
     ];
-    let line_end =
-        prop_oneof![10 => Just("\r\n"), 1 => Just("\n"), 1 => Just("\r\r\n"), 1 => Just(" \r\n")];
+    let line_end = prop_oneof![10 => Just("\r\n"), 1 => Just("\n"), 1 => Just("\r\r\n"), 1 => Just(" \r\n")];
     let start = prop_oneof![20 => Just(""), 1 => Just(" "), 1 => Just("\r"), 1 => Just("\0")];
-    let line = (start, prop::collection::vec((word, blank), 1..8), line_end).prop_map(
-        |(start, words, line_end)| {
-            let mut line = start.to_owned();
-            for (word, blank) in &words {
-                line.push_str(word);
-                line.push_str(blank);
-            }
-            line.pop();
-            line.push_str(line_end);
-            line
-        },
-    );
+    let line = (start, prop::collection::vec((word, blank), 1..8), line_end).prop_map(|(start, words, line_end)| {
+        let mut line = start.to_owned();
+        for (word, blank) in &words {
+            line.push_str(word);
+            line.push_str(blank);
+        }
+        line.pop();
+        line.push_str(line_end);
+        line
+    });
     let set = (
         prop::sample::select(vec!["set", "add", "replace", "append", "prepend", "cas"]),
         prop::sample::select(vec!["k", "a"]),
         "[0-9]{0,3}",
         prop::sample::select(vec!["", " 1", " noreply", " 1 noreply"]),
     )
-        .prop_map(|(verb, key, value, rest)| {
-            format!("{verb} {key} 0 0 {}{rest}\r\n{value}\r\n", value.len())
-        });
-    prop::collection::vec(prop_oneof![line, set], 1..6)
-        .prop_map(|lines| lines.concat().into_bytes())
+        .prop_map(|(verb, key, value, rest)| format!("{verb} {key} 0 0 {}{rest}\r\n{value}\r\n", value.len()));
+    prop::collection::vec(prop_oneof![line, set], 1..6).prop_map(|lines| lines.concat().into_bytes())
 }

@@ -21,12 +21,7 @@ pub(crate) enum Seen<'a> {
 }
 
 /// What a session sees of `input` when it arrives in pieces of these lengths.
-pub(crate) fn session<'a>(
-    input: &'a [u8],
-    pieces: &[usize],
-    patience: Patience,
-    limits: &Limits,
-) -> Vec<Seen<'a>> {
+pub(crate) fn session<'a>(input: &'a [u8], pieces: &[usize], patience: Patience, limits: &Limits) -> Vec<Seen<'a>> {
     let mut parser = Parser::new();
     let mut seen = Vec::new();
     let mut consumed_in_all = 0;
@@ -66,11 +61,7 @@ pub(crate) fn session<'a>(
                     return seen;
                 }
             };
-            assert!(
-                (1..=buffer.len()).contains(&consumed),
-                "{consumed} of {}",
-                buffer.len()
-            );
+            assert!((1..=buffer.len()).contains(&consumed), "{consumed} of {}", buffer.len());
             consumed_in_all += consumed;
             wanted = 0;
         }
@@ -85,9 +76,7 @@ fn check(request: &Request<'_>, limits: &Limits) {
             assert!(keys.count() > 0, "a get has a key");
             keys.collect()
         }
-        Command::Store {
-            key, flags, value, ..
-        } => {
+        Command::Store { key, flags, value, .. } => {
             assert!(limits.item_fits(key.len(), flags, value.len() as u64));
             vec![key]
         }
@@ -99,9 +88,7 @@ fn check(request: &Request<'_>, limits: &Limits) {
             check_admin(line);
             Vec::new()
         }
-        Command::FlushAll { .. } | Command::ReplicationStats | Command::Version | Command::Quit => {
-            Vec::new()
-        }
+        Command::FlushAll { .. } | Command::ReplicationStats | Command::Version | Command::Quit => Vec::new(),
     };
     for key in keys {
         assert!(limits.accepts_key(key), "{}", key.escape_ascii());
@@ -127,13 +114,7 @@ fn check_admin(line: &[u8]) {
         "version",
     ];
     assert!(!line.contains(&b'\n'), "one line");
-    let first = line
-        .split(|byte| *byte == b' ')
-        .find(|word| !word.is_empty());
+    let first = line.split(|byte| *byte == b' ').find(|word| !word.is_empty());
     let first = first.unwrap_or_default();
-    assert!(
-        ADMIN.iter().any(|word| word.as_bytes() == first),
-        "{}",
-        line.escape_ascii()
-    );
+    assert!(ADMIN.iter().any(|word| word.as_bytes() == first), "{}", line.escape_ascii());
 }

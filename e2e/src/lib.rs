@@ -1,0 +1,16 @@
+//! Runs real memcached and real sidecars and looks at them from outside, as a client, a peer or an operator would.
+//!
+//! - [`memcached`] finds a memcached to test with; [`process`] starts it, the sidecar and whole pairs, and breaks
+//!   them: signals, restarts, faults on the replication link.
+//! - [`client`], [`admin`] and [`contents`] look: raw bytes of the memcached protocol, `/readyz` and `/metrics`,
+//!   everything a memcached holds.
+//!
+//! Nothing here depends on the sidecar's code: only on its flags, its ports and what it answers.
+
+pub mod admin;
+pub mod client;
+pub mod contents;
+pub mod memcached;
+pub mod paths;
+pub mod process;
+pub mod wait;

@@ -1,0 +1,15 @@
+//! The way of a client's request to memcached and back, without I/O.
+//!
+//! ```text
+//! client bytes --Worker::client_input--> session, parser --> stripe, version --> upstream bytes, FIFO of what is expected
+//! upstream bytes --Worker::upstream_input--> journal, stripe released --> client bytes
+//! ```
+
+pub mod expect;
+pub mod queue;
+pub mod session;
+pub mod stripes;
+pub mod worker;
+
+pub(crate) mod reply;
+pub(crate) mod request;

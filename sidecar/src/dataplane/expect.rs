@@ -1,0 +1,157 @@
+//! What a worker expects next from memcached, in the order of what it sent.
+
+use super::stripes::Stripe;
+use crate::clock::Version;
+use crate::protocol::reply::Farewell;
+use crate::replication::record::Expiry;
+
+/// A client connection of one worker; a new one in the same slot has another generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId {
+    /// Slot.
+    pub index: u32,
+    /// Which connection in that slot.
+    pub generation: u32,
+}
+
+/// A write on its way: its stripe is held, and its record lies in the worker's queue of records.
+#[derive(Clone, Copy, Debug)]
+pub struct Hold {
+    /// Held until the answer is in the journal.
+    pub stripe: Stripe,
+    /// Hash of the key.
+    pub hash: u64,
+    /// The version given to it.
+    pub version: Version,
+    /// Bytes of its record.
+    pub record: usize,
+}
+
+/// One answer to come, and what is made of it.
+#[derive(Debug)]
+pub struct Expected {
+    /// Who gets it.
+    pub session: SessionId,
+    /// What it answers.
+    pub what: What,
+}
+
+/// See [`Expected`].
+#[derive(Debug)]
+pub enum What {
+    /// Hits up to `END`.
+    Values {
+        /// The CAS was asked for by us only.
+        strip_cas: bool,
+        /// Items not newer than this are hidden.
+        hide: Option<Version>,
+        /// The client's own answer ends here too.
+        last: bool,
+    },
+    /// The hit of one key of a gat, up to `END`.
+    Touched {
+        /// The touch.
+        hold: Hold,
+        /// The CAS was asked for by us only.
+        strip_cas: bool,
+        /// As in `Values`.
+        hide: Option<Version>,
+        /// The client's own answer ends here too.
+        last: bool,
+        /// The new end.
+        expiry: Expiry,
+        /// Whether there was a hit that counts.
+        hit: Option<Version>,
+    },
+    /// The result of `ms`; the record in the queue is logged on success.
+    Store {
+        /// The write.
+        hold: Hold,
+        /// Nothing is answered.
+        noreply: bool,
+    },
+    /// The result of an append, prepend, incr or decr; its [`What::ReadBack`] is next.
+    Modify {
+        /// Nothing is answered.
+        noreply: bool,
+    },
+    /// The result of setting the version of a counter once more: whatever it is.
+    VersionSet,
+    /// The version of a counter that was set late.
+    Versioned {
+        /// Its record only carries the key.
+        hold: Hold,
+    },
+    /// The item after such a change.
+    ReadBack {
+        /// The write; its record only carries the key.
+        hold: Hold,
+    },
+    /// The result of `mg T c`.
+    Touch {
+        /// The touch; its record only carries the key.
+        hold: Hold,
+        /// Nothing is answered.
+        noreply: bool,
+        /// The new end.
+        expiry: Expiry,
+    },
+    /// The result of `md`.
+    Delete {
+        /// The delete.
+        hold: Hold,
+        /// What the client is told whatever the result, instead of it.
+        instead: Option<&'static [u8]>,
+        /// Nothing is answered.
+        noreply: bool,
+    },
+    /// The result of `me` before a write while a flush is swept.
+    Inspect {
+        /// Held alone; the record only carries the key.
+        hold: Hold,
+    },
+    /// The result of `md C` after that.
+    Purged,
+    /// One line that the client gets as it is.
+    Line,
+    /// The item of a key whose write was in flight when a connection was lost.
+    Recovered {
+        /// The write; its record carries the key.
+        hold: Hold,
+    },
+    /// Nothing from memcached: the client gets this in its turn.
+    Local(&'static [u8]),
+    /// The same with bytes made for the occasion.
+    LocalText(Box<[u8]>),
+    /// Nothing from memcached: the connection is closed in its turn.
+    Close(Farewell),
+}
+
+impl What {
+    /// Whether memcached has nothing to say to it.
+    pub fn is_local(&self) -> bool {
+        matches!(self, What::Local(_) | What::LocalText(_) | What::Close(_))
+    }
+
+    /// The write, where it is one.
+    pub fn hold(&self) -> Option<Hold> {
+        match self {
+            What::Touched { hold, .. }
+            | What::Store { hold, .. }
+            | What::ReadBack { hold }
+            | What::Versioned { hold }
+            | What::Touch { hold, .. }
+            | What::Delete { hold, .. }
+            | What::Inspect { hold }
+            | What::Recovered { hold } => Some(*hold),
+            What::Values { .. }
+            | What::Modify { .. }
+            | What::VersionSet
+            | What::Purged
+            | What::Line
+            | What::Local(_)
+            | What::LocalText(_)
+            | What::Close(_) => None,
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! Answers: from memcached's bytes to the journal and to the clients.
+
+use std::sync::{Arc, MutexGuard};
+
+use super::expect::{Expected, Hold, SessionId, What};
+use super::request::touch_record;
+use super::session::State;
+use super::worker::{UpstreamError, Worker};
+use crate::clock::{Now, Version};
+use crate::protocol::encode;
+use crate::protocol::response::{self, Meta, MetaCode, Response, Value};
+use crate::replication::journal::Journal;
+use crate::replication::record::{Expiry, Record};
+use crate::rules::Rule;
+use crate::shared::Shared;
+
+/// The journal, locked when the first write of a batch needs it.
+struct Batch<'a> {
+    shared: &'a Shared,
+    journal: Option<MutexGuard<'a, Journal>>,
+}
+
+impl Batch<'_> {
+    fn journal(&mut self) -> &mut Journal {
+        self.journal.get_or_insert_with(|| self.shared.journal())
+    }
+}
+
+/// The key of a record.
+pub(super) fn record_key(record: &[u8]) -> Option<&[u8]> {
+    Record::decode(record).ok().and_then(|(record, _)| record.key())
+}
+
+impl Worker {
+    /// Bytes from memcached: returns how many are done with; the rest is to be given again with more behind it.
+    ///
+    /// # Errors
+    /// The connection is of no use any more: call [`Worker::upstream_lost`].
+    pub fn upstream_input(&mut self, bytes: &[u8], now: Now) -> Result<usize, UpstreamError> {
+        let shared = Arc::clone(&self.shared);
+        let mut batch = Batch { shared: &shared, journal: None };
+        #[cfg(feature = "simulation")]
+        for (hold, record) in std::mem::take(&mut self.late) {
+            self.log(&mut batch, hold, &record);
+        }
+        let mut at = 0;
+        let result = loop {
+            match response::parse(bytes.get(at..).unwrap_or_default()) {
+                Ok(None) => break Ok(at),
+                Ok(Some((response, len))) => {
+                    if let Err(error) = self.answer(&response, &mut batch, now) {
+                        break Err(error);
+                    }
+                    at += len;
+                }
+                Err(error) => break Err(error.into()),
+            }
+        };
+        let logged = batch.journal.is_some();
+        drop(batch);
+        self.publish_pending();
+        if logged {
+            shared.wake_replicator();
+        }
+        self.resume_touched(now);
+        result
+    }
+
+    fn resume_touched(&mut self, now: Now) {
+        // The list may grow while it is walked.
+        let mut index = 0;
+        while let Some(id) = self.touched_at(index) {
+            self.resume(id, now);
+            index += 1;
+        }
+    }
+
+    /// One answer of memcached.
+    fn answer(&mut self, response: &Response<'_>, batch: &mut Batch<'_>, now: Now) -> Result<(), UpstreamError> {
+        let Some(mut front) = self.expected.pop_front() else { return Err(UpstreamError::Unexpected) };
+        let id = front.session;
+        if let Response::Value(value) = response {
+            let known = self.value(id, &mut front.what, value);
+            self.expected.push_front(front);
+            return if known { Ok(()) } else { Err(UpstreamError::Unexpected) };
+        }
+        match front.what {
+            What::Values { last, .. } => self.end_of_values(id, response, last)?,
+            What::Touched { hold, last, expiry, hit, .. } => {
+                self.end_of_values(id, response, last)?;
+                self.touched(batch, hold, hit, expiry, now);
+            }
+            What::Store { hold, noreply } => self.stored(id, response, batch, hold, noreply)?,
+            What::Modify { noreply } => self.modify_answered(response, noreply)?,
+            What::VersionSet => {}
+            What::Versioned { hold } => self.versioned(hold, meta(response)?.flags.cas()),
+            What::ReadBack { hold } => {
+                let item = item_of(response)?;
+                match item.filter(|item| self.changed && item.version < hold.version) {
+                    Some(item) if !self.shared.broken(Rule::ReadBack) => self.version_again(batch, hold, &item, now),
+                    _ => self.read_back(batch, hold, item, now),
+                }
+                let saved = std::mem::take(&mut self.saved);
+                self.put(id, &saved);
+                self.saved = saved;
+                self.saved.clear();
+            }
+            What::Touch { hold, noreply, expiry } => {
+                let meta = meta(response)?;
+                let hit = meta.flags.cas().filter(|_| meta.code == MetaCode::Header).map(Version::of_item);
+                self.touched(batch, hold, hit, expiry, now);
+                self.put(
+                    id,
+                    if noreply {
+                        b""
+                    } else if hit.is_some() {
+                        b"TOUCHED\r\n"
+                    } else {
+                        b"NOT_FOUND\r\n"
+                    },
+                );
+            }
+            What::Delete { hold, instead, noreply } => {
+                let text: &[u8] = match (meta(response)?.code, instead) {
+                    (_, Some(text)) => text,
+                    (MetaCode::Header, None) => b"DELETED\r\n",
+                    (MetaCode::NotFound, None) => b"NOT_FOUND\r\n",
+                    _ => return Err(UpstreamError::Unexpected),
+                };
+                self.commit_front(batch, hold);
+                self.put(id, if noreply { b"" } else { text });
+            }
+            What::Inspect { hold } => self.inspected(id, meta(response)?, hold),
+            What::Purged => {
+                meta(response)?;
+            }
+            What::Line => match response {
+                Response::Line(line) | Response::Error { line } => self.put_line(id, line),
+                _ => return Err(UpstreamError::Unexpected),
+            },
+            What::Recovered { hold } => {
+                let item = item_of(response)?;
+                self.recovered(batch, hold, item, now);
+            }
+            What::Local(_) | What::LocalText(_) | What::Close(_) => return Err(UpstreamError::Unexpected),
+        }
+        self.answered(id);
+        self.tell_local();
+        Ok(())
+    }
+
+    /// What needs no answer of memcached and is now first has its turn.
+    fn tell_local(&mut self) {
+        while self.expected.front().is_some_and(|e| e.what.is_local()) {
+            if let Some(Expected { session, what }) = self.expected.pop_front() {
+                self.answered(session);
+                self.tell(session, what);
+            }
+        }
+    }
+
+    fn answered(&mut self, id: SessionId) {
+        if let Some(session) = self.session(id) {
+            session.in_flight = session.in_flight.saturating_sub(1);
+            self.touch(id);
+        }
+    }
+
+    fn put(&mut self, id: SessionId, bytes: &[u8]) {
+        if let Some(session) = self.session(id) {
+            session.output.extend_from_slice(bytes);
+        }
+    }
+
+    fn put_line(&mut self, id: SessionId, line: &[u8]) {
+        self.put(id, line);
+        self.put(id, b"\r\n");
+    }
+
+    /// One hit; `false` when none was asked for.
+    fn value(&mut self, id: SessionId, what: &mut What, value: &Value<'_>) -> bool {
+        let version = value.cas.map(Version::of_item);
+        let (strip, hide) = match what {
+            What::Values { strip_cas, hide, .. } => (*strip_cas, *hide),
+            What::Touched { strip_cas, hide, hit, .. } => {
+                if version > *hide {
+                    *hit = version;
+                }
+                (*strip_cas, *hide)
+            }
+            _ => return false,
+        };
+        if hide.is_some() && version <= hide {
+            return true;
+        }
+        let Some(session) = self.session(id) else { return true };
+        if !strip {
+            session.output.extend_from_slice(value.raw);
+            return true;
+        }
+        let (header, data) = value.raw.split_at_checked(value.header_len).unwrap_or_default();
+        let words = header.strip_suffix(b"\r\n").unwrap_or(header);
+        let without = words.iter().rposition(|b| *b == b' ').and_then(|at| words.get(..at)).unwrap_or(words);
+        session.output.extend_from_slice(without);
+        session.output.extend_from_slice(b"\r\n");
+        session.output.extend_from_slice(data);
+        true
+    }
+
+    fn end_of_values(&mut self, id: SessionId, response: &Response<'_>, last: bool) -> Result<(), UpstreamError> {
+        match response {
+            Response::End if last => self.put(id, b"END\r\n"),
+            Response::End => {}
+            Response::Error { line } => self.put_line(id, line),
+            _ => return Err(UpstreamError::Unexpected),
+        }
+        Ok(())
+    }
+
+    fn stored(
+        &mut self,
+        id: SessionId,
+        response: &Response<'_>,
+        batch: &mut Batch<'_>,
+        hold: Hold,
+        noreply: bool,
+    ) -> Result<(), UpstreamError> {
+        let text: &[u8] = match response {
+            Response::Meta(meta) => match meta.code {
+                MetaCode::Header => {
+                    self.commit_front(batch, hold);
+                    b"STORED"
+                }
+                code => {
+                    self.release_front(hold);
+                    store_text(code).ok_or(UpstreamError::Unexpected)?
+                }
+            },
+            Response::Error { line } => {
+                if line.starts_with(b"SERVER_ERROR") {
+                    self.commit_delete(batch, hold);
+                } else {
+                    self.release_front(hold);
+                }
+                line
+            }
+            _ => return Err(UpstreamError::Unexpected),
+        };
+        if !noreply {
+            self.put_line(id, text);
+        }
+        Ok(())
+    }
+
+    /// The answer to a change: kept for the client until the read-back is in the journal.
+    fn modify_answered(&mut self, response: &Response<'_>, noreply: bool) -> Result<(), UpstreamError> {
+        self.saved.clear();
+        self.changed = false;
+        let text: &[u8] = match response {
+            Response::Meta(Meta { code: MetaCode::Value, value: Some(number), .. }) => {
+                self.changed = true;
+                number
+            }
+            Response::Meta(Meta { code: MetaCode::Header, .. }) => {
+                self.changed = true;
+                b"STORED"
+            }
+            Response::Meta(meta) => store_text(meta.code).ok_or(UpstreamError::Unexpected)?,
+            Response::Error { line } => {
+                self.changed = false;
+                line
+            }
+            _ => return Err(UpstreamError::Unexpected),
+        };
+        if !noreply {
+            self.saved.extend_from_slice(text);
+            self.saved.extend_from_slice(b"\r\n");
+        }
+        Ok(())
+    }
+
+    fn read_back(&mut self, batch: &mut Batch<'_>, hold: Hold, item: Option<Item<'_>>, now: Now) {
+        match item {
+            Some(_) if self.shared.broken(Rule::ReadBack) => self.release_front(hold),
+            Some(item) if item.version == hold.version => self.commit_item(batch, hold, &item, now),
+            None if self.changed => self.commit_front(batch, hold),
+            // Nothing was changed: refused, or not found.
+            Some(_) | None => self.release_front(hold),
+        }
+    }
+
+    /// The counter was changed but did not take its version: somebody inside memcached referred to the item. What it is
+    /// now gets logged with its version, and the item gets that too, unless it is changed in between.
+    fn version_again(&mut self, batch: &mut Batch<'_>, hold: Hold, item: &Item<'_>, now: Now) {
+        let record = self.records.front(hold.record).to_vec();
+        let Some(key) = record_key(&record) else { return self.release_front(hold) };
+        let Item { flags, value, version: small, .. } = *item;
+        let mut bytes = Vec::with_capacity(value.len() + key.len() + 64);
+        let version = hold.version;
+        Record::Set { key, version, flags, expiry: item.expiry(now), bulk: false, value }.encode(&mut bytes);
+        self.log(batch, hold, &bytes);
+        self.records.consume(hold.record);
+        self.versions.pop_front();
+        self.set_version(key, hold, small);
+    }
+
+    fn set_version(&mut self, key: &[u8], hold: Hold, small: Version) {
+        let nobody = SessionId { index: u32::MAX, generation: 0 };
+        self.versions.push_back(hold.version);
+        encode::set_version(&mut self.upstream, key, hold.version.raw(), Some(small.raw()));
+        self.expected.push_back(Expected { session: nobody, what: What::VersionSet });
+        encode::probe(&mut self.upstream, key);
+        let hold = self.record(hold, &Record::Delete { key, version: hold.version });
+        self.expected.push_back(Expected { session: nobody, what: What::Versioned { hold } });
+    }
+
+    fn versioned(&mut self, hold: Hold, cas: Option<u64>) {
+        let small = cas.map(Version::of_item).filter(|version| *version < hold.version);
+        let record = self.records.front(hold.record).to_vec();
+        match (small, record_key(&record)) {
+            (Some(small), Some(key)) => {
+                self.records.consume(hold.record);
+                self.versions.pop_front();
+                self.set_version(key, hold, small);
+            }
+            _ => self.release_front(hold),
+        }
+    }
+
+    /// A write of which only the key is known for sure: what is there now is logged.
+    fn recovered(&mut self, batch: &mut Batch<'_>, hold: Hold, item: Option<Item<'_>>, now: Now) {
+        match item {
+            Some(item) => self.commit_item(batch, hold, &item, now),
+            None => self.commit_delete(batch, hold),
+        }
+    }
+
+    fn commit_item(&mut self, batch: &mut Batch<'_>, hold: Hold, item: &Item<'_>, now: Now) {
+        let record = self.records.front(hold.record).to_vec();
+        let Some(key) = record_key(&record) else { return self.release_front(hold) };
+        let expiry = item.expiry(now);
+        let Item { version, flags, value, .. } = *item;
+        let mut bytes = Vec::with_capacity(value.len() + key.len() + 64);
+        Record::Set { key, version, flags, expiry, bulk: false, value }.encode(&mut bytes);
+        self.commit(batch, hold, &bytes);
+        if version != hold.version {
+            // It may have been a touch, which leaves the version.
+            bytes.clear();
+            Record::Touch { key, item: version, version: hold.version, expiry }.encode(&mut bytes);
+            self.log(batch, hold, &bytes);
+        }
+    }
+
+    fn touched(&mut self, batch: &mut Batch<'_>, hold: Hold, hit: Option<Version>, expiry: Expiry, now: Now) {
+        let record = self.records.front(hold.record).to_vec();
+        match (hit, record_key(&record)) {
+            (Some(item), Some(key)) => {
+                let mut bytes = Vec::with_capacity(record.len() + 16);
+                touch_record(key, item, hold.version, expiry, now).encode(&mut bytes);
+                self.commit(batch, hold, &bytes);
+            }
+            _ => self.release_front(hold),
+        }
+    }
+
+    fn inspected(&mut self, id: SessionId, meta: &Meta<'_>, hold: Hold) {
+        let flushed = meta.debug_cas().filter(|cas| Version::of_item(*cas) <= self.shared.flush());
+        let record = self.records.front(hold.record).to_vec();
+        if let (Some(cas), Some(key)) = (flushed, record_key(&record)) {
+            encode::delete(&mut self.upstream, key, Some(cas));
+            self.expect(id, What::Purged);
+        }
+        self.records.consume(hold.record);
+        self.versions.pop_front();
+        match self.session(id).filter(|s| s.state == State::Inspecting) {
+            Some(session) => {
+                session.inspected = Some(hold.stripe);
+                session.state = State::Open;
+            }
+            None => self.release(hold.stripe),
+        }
+    }
+
+    /// The record in the queue is what happened.
+    fn commit_front(&mut self, batch: &mut Batch<'_>, hold: Hold) {
+        // The queue is not touched by a commit, so its bytes can be lent to it.
+        let queue = std::mem::take(&mut self.records);
+        self.log(batch, hold, queue.front(hold.record));
+        self.records = queue;
+        self.release_front(hold);
+    }
+
+    /// The key in the queue is gone, whatever was meant.
+    fn commit_delete(&mut self, batch: &mut Batch<'_>, hold: Hold) {
+        if self.shared.broken(Rule::FailedSetIsDelete) {
+            return self.release_front(hold);
+        }
+        let record = self.records.front(hold.record).to_vec();
+        let Some(key) = record_key(&record) else { return self.release_front(hold) };
+        let mut bytes = Vec::with_capacity(key.len() + 16);
+        Record::Delete { key, version: hold.version }.encode(&mut bytes);
+        self.commit(batch, hold, &bytes);
+    }
+
+    fn commit(&mut self, batch: &mut Batch<'_>, hold: Hold, record: &[u8]) {
+        self.log(batch, hold, record);
+        self.release_front(hold);
+    }
+
+    fn log(&mut self, batch: &mut Batch<'_>, hold: Hold, record: &[u8]) {
+        #[cfg(feature = "simulation")]
+        if self.shared.broken(Rule::LogBeforeRelease) && !self.late.iter().any(|(h, _)| h.version == hold.version) {
+            self.late.push((hold, record.to_vec()));
+            return;
+        }
+        batch.journal().commit_encoded(hold.hash, record);
+    }
+
+    /// The first write in flight is done with.
+    fn release_front(&mut self, hold: Hold) {
+        self.records.consume(hold.record);
+        self.versions.pop_front();
+        self.release(hold.stripe);
+    }
+}
+
+fn store_text(code: MetaCode) -> Option<&'static [u8]> {
+    Some(match code {
+        MetaCode::NotStored => b"NOT_STORED",
+        MetaCode::Exists => b"EXISTS",
+        MetaCode::NotFound => b"NOT_FOUND",
+        _ => return None,
+    })
+}
+
+fn meta<'r, 'a>(response: &'r Response<'a>) -> Result<&'r Meta<'a>, UpstreamError> {
+    match response {
+        Response::Meta(meta) => Ok(meta),
+        _ => Err(UpstreamError::Unexpected),
+    }
+}
+
+/// An item as it was read with `mg v f t c`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item<'a> {
+    pub(crate) version: Version,
+    pub(crate) flags: u32,
+    /// Remaining seconds, -1 for ever.
+    pub(crate) ttl: i64,
+    pub(crate) value: &'a [u8],
+}
+
+impl Item<'_> {
+    pub(crate) fn expiry(&self, now: Now) -> Expiry {
+        match u64::try_from(self.ttl) {
+            Ok(seconds) => Expiry::At(now.mono_ms() + seconds * 1000),
+            Err(_) => Expiry::Never,
+        }
+    }
+}
+
+/// The item of such an answer; `None` for a miss.
+pub(crate) fn item_of<'a>(response: &Response<'a>) -> Result<Option<Item<'a>>, UpstreamError> {
+    let meta = meta(response)?;
+    match (meta.code, meta.value, meta.flags.cas(), meta.flags.client_flags(), meta.flags.ttl()) {
+        (MetaCode::Miss, ..) => Ok(None),
+        (MetaCode::Value, Some(value), Some(cas), Some(flags), Some(ttl)) => {
+            Ok(Some(Item { version: Version::of_item(cas), flags, ttl, value }))
+        }
+        _ => Err(UpstreamError::Unexpected),
+    }
+}

@@ -1,0 +1,256 @@
+//! Requests: from a client's command to the commands for memcached.
+
+use super::expect::{Hold, SessionId, What};
+use super::session::{KEYS_AT_ONCE, PrivateCommand, State, Then};
+use super::stripes::Mode;
+use super::worker::{Done, Worker};
+use crate::clock::{Now, Version};
+use crate::protocol::encode::{self, Store};
+use crate::protocol::reply::{self, Farewell};
+use crate::protocol::{Command, Keys, Request, StoreMode};
+use crate::replication::record::{Expiry, Record};
+
+/// The kinds of commands that are counted, by the names of the metric's label.
+pub(crate) const KINDS: [&str; 17] = [
+    "get",
+    "gets",
+    "gat",
+    "gats",
+    "set",
+    "add",
+    "replace",
+    "append",
+    "prepend",
+    "cas",
+    "incr",
+    "decr",
+    "delete",
+    "touch",
+    "flush_all",
+    "version",
+    "other",
+];
+
+fn kind(command: &Command<'_>) -> usize {
+    use crate::protocol::Direction::{Decrement, Increment};
+    match command {
+        Command::Get { cas: false, .. } => 0,
+        Command::Get { cas: true, .. } => 1,
+        Command::GetAndTouch { cas: false, .. } => 2,
+        Command::GetAndTouch { cas: true, .. } => 3,
+        Command::Store { compare: Some(_), .. } => 9,
+        Command::Store { mode, .. } => 4 + *mode as usize,
+        Command::TooLarge { .. } => 4,
+        Command::Arithmetic { direction: Increment, .. } => 10,
+        Command::Arithmetic { direction: Decrement, .. } => 11,
+        Command::Delete { .. } => 12,
+        Command::Touch { .. } => 13,
+        Command::FlushAll { .. } => 14,
+        Command::Version => 15,
+        Command::Quit | Command::Forward { .. } | Command::Stream { .. } | Command::ReplicationStats => 16,
+    }
+}
+
+impl Worker {
+    /// Starts a request. `pipelined`: others came before it in the same piece of input.
+    pub(super) fn execute(&mut self, id: SessionId, request: &Request<'_>, pipelined: bool, now: Now) -> Done {
+        let done = self.start(id, request, pipelined, now);
+        if !matches!(done, Done::Again(_)) {
+            if let Some(count) = self.commands.get_mut(kind(&request.command)) {
+                *count += 1;
+            }
+        }
+        done
+    }
+
+    fn start(&mut self, id: SessionId, request: &Request<'_>, pipelined: bool, now: Now) -> Done {
+        let noreply = request.noreply;
+        let taken = match request.command {
+            Command::Get { cas, keys } => self.get(id, cas, keys),
+            Command::GetAndTouch { cas, exptime, keys } => self.get_and_touch(id, cas, exptime, keys, now),
+            Command::Store { mode, key, flags, exptime, value, compare } => {
+                // The version is filled in when there is one.
+                let store = Store { mode, key, flags, exptime, version: 0, compare, value };
+                self.store(id, store, noreply, now)
+            }
+            Command::TooLarge { key } => self.delete(id, key, Some(reply::TOO_LARGE), noreply, now),
+            Command::Delete { key } => self.delete(id, key, None, noreply, now),
+            Command::Arithmetic { direction, key, delta } => self.hold_present(id, key, now).map(|hold| {
+                encode::arithmetic(&mut self.upstream, direction, key, delta, hold.version.raw());
+                self.expect(id, What::Modify { noreply });
+                encode::set_version(&mut self.upstream, key, hold.version.raw(), None);
+                self.expect(id, What::VersionSet);
+                self.read_back_after(id, key, hold);
+                Done::Taken
+            }),
+            Command::Touch { key, exptime } => self.hold_present(id, key, now).map(|hold| {
+                encode::touch(&mut self.upstream, key, exptime);
+                let hold = self.record(hold, &Record::Delete { key, version: hold.version });
+                let expiry = self.shared.expiry_of(i64::from(exptime), now);
+                self.expect(id, What::Touch { hold, noreply, expiry });
+                Done::Taken
+            }),
+            Command::FlushAll { delay } => Ok(then(Then::Flush { exptime: delay, noreply })),
+            Command::ReplicationStats => {
+                let text = self.replication_stats();
+                self.say(id, What::LocalText(text.into()));
+                Ok(Done::Taken)
+            }
+            Command::Version => {
+                self.upstream.extend_from_slice(encode::VERSION);
+                self.expect(id, What::Line);
+                Ok(Done::Taken)
+            }
+            Command::Quit => {
+                self.end(id, Farewell::Silent);
+                Ok(Done::Taken)
+            }
+            Command::Forward { line } => Ok(private(line, None)),
+            Command::Stream { kind, .. } if pipelined => {
+                self.say(id, What::Local(kind.pipelined_reply()));
+                Ok(Done::Taken)
+            }
+            Command::Stream { line, kind } => Ok(private(line, Some(kind))),
+        };
+        taken.unwrap_or_else(|stopped| stopped)
+    }
+
+    fn hidden(&self) -> Option<Version> {
+        self.shared.sweeping().then(|| self.shared.flush())
+    }
+
+    fn get(&mut self, id: SessionId, cas: bool, keys: Keys<'_>) -> Result<Done, Done> {
+        let skip = self.session(id).map_or(0, |s| s.keys_done);
+        let hide = self.hidden();
+        let with_cas = cas || hide.is_some();
+        let last = keys.skip(skip + KEYS_AT_ONCE).next().is_none();
+        encode::get(&mut self.upstream, with_cas, keys.skip(skip).take(KEYS_AT_ONCE));
+        self.expect(id, What::Values { strip_cas: with_cas && !cas, hide, last });
+        if last {
+            return Ok(Done::Taken);
+        }
+        if let Some(session) = self.session(id) {
+            session.keys_done += KEYS_AT_ONCE;
+        }
+        Err(Done::Again(State::Draining(Then::MoreKeys)))
+    }
+
+    /// Each key goes by itself: it is a write of that key, in the order of its stripe.
+    fn get_and_touch(
+        &mut self,
+        id: SessionId,
+        cas: bool,
+        exptime: i32,
+        keys: Keys<'_>,
+        now: Now,
+    ) -> Result<Done, Done> {
+        let skip = self.session(id).map_or(0, |s| s.keys_done);
+        let mut rest = keys.skip(skip).peekable();
+        if rest.peek().is_none() {
+            self.say(id, What::Local(b"END\r\n"));
+        }
+        let mut sent = 0;
+        while let Some(key) = rest.next() {
+            if sent == KEYS_AT_ONCE {
+                return Err(Done::Again(State::Draining(Then::MoreKeys)));
+            }
+            let hold = self.hold(id, key, Mode::Single, now)?;
+            encode::get_and_touch(&mut self.upstream, exptime, Keys::new(key));
+            let hold = self.record(hold, &Record::Delete { key, version: hold.version });
+            let expiry = self.shared.expiry_of(i64::from(exptime), now);
+            let (hide, last) = (self.hidden(), rest.peek().is_none());
+            self.expect(id, What::Touched { hold, strip_cas: !cas, hide, last, expiry, hit: None });
+            sent += 1;
+            if let Some(session) = self.session(id) {
+                session.keys_done += 1;
+            }
+        }
+        Ok(Done::Taken)
+    }
+
+    fn store(&mut self, id: SessionId, mut store: Store<'_>, noreply: bool, now: Now) -> Result<Done, Done> {
+        let blind = store.mode == StoreMode::Set && store.compare.is_none();
+        let hold =
+            if blind { self.hold(id, store.key, Mode::Single, now)? } else { self.hold_present(id, store.key, now)? };
+        store.version = hold.version.raw();
+        encode::store(&mut self.upstream, &store);
+        match store.mode {
+            StoreMode::Append | StoreMode::Prepend => {
+                self.expect(id, What::Modify { noreply });
+                self.read_back_after(id, store.key, hold);
+            }
+            StoreMode::Set | StoreMode::Add | StoreMode::Replace => {
+                let expiry = self.shared.expiry_of(i64::from(store.exptime), now);
+                let (key, version) = (store.key, hold.version);
+                let record = if expiry.is_past(now.mono_ms()) {
+                    Record::Delete { key, version }
+                } else {
+                    Record::Set { key, version, flags: store.flags, expiry, bulk: false, value: store.value }
+                };
+                let hold = self.record(hold, &record);
+                self.expect(id, What::Store { hold, noreply });
+            }
+        }
+        Ok(Done::Taken)
+    }
+
+    fn delete(
+        &mut self,
+        id: SessionId,
+        key: &[u8],
+        instead: Option<&'static [u8]>,
+        noreply: bool,
+        now: Now,
+    ) -> Result<Done, Done> {
+        let hold = self.hold_present(id, key, now)?;
+        encode::delete(&mut self.upstream, key, None);
+        let hold = self.record(hold, &Record::Delete { key, version: hold.version });
+        self.expect(id, What::Delete { hold, instead, noreply });
+        Ok(Done::Taken)
+    }
+
+    /// The command that changes the item is in the upstream buffer: the read-back goes right behind it.
+    fn read_back_after(&mut self, id: SessionId, key: &[u8], hold: Hold) {
+        encode::read_back(&mut self.upstream, key);
+        let hold = self.record(hold, &Record::Delete { key, version: hold.version });
+        self.expect(id, What::ReadBack { hold });
+    }
+
+    /// Takes the stripe for a command whose result depends on what is there. While a flush is swept, what is there may be
+    /// flushed: then the item is looked at first, with the stripe held alone.
+    fn hold_present(&mut self, id: SessionId, key: &[u8], now: Now) -> Result<Hold, Done> {
+        let inspected = self.session(id).is_some_and(|s| s.inspected.is_some());
+        if inspected || !self.shared.sweeping() {
+            return self.hold(id, key, Mode::Single, now);
+        }
+        let hold = self.hold(id, key, Mode::Exclusive, now)?;
+        encode::inspect(&mut self.upstream, key);
+        let hold = self.record(hold, &Record::Delete { key, version: hold.version });
+        self.expect(id, What::Inspect { hold });
+        Err(Done::Again(State::Inspecting))
+    }
+
+    pub(super) fn record(&mut self, hold: Hold, record: &Record<'_>) -> Hold {
+        let queue = self.records.tail();
+        let before = queue.len();
+        record.encode(queue);
+        Hold { record: queue.len() - before, ..hold }
+    }
+}
+
+fn then(then: Then) -> Done {
+    Done::TakenThen(State::Draining(then))
+}
+
+fn private(line: &[u8], stream: Option<crate::protocol::StreamKind>) -> Done {
+    then(Then::Private(PrivateCommand { line: line.to_vec(), stream }))
+}
+
+/// What a touch of an item is in the log.
+pub(super) fn touch_record<'a>(key: &'a [u8], item: Version, version: Version, expiry: Expiry, now: Now) -> Record<'a> {
+    if expiry.is_past(now.mono_ms()) {
+        Record::Delete { key, version }
+    } else {
+        Record::Touch { key, item, version, expiry }
+    }
+}

@@ -1,0 +1,126 @@
+//! One client connection.
+
+use super::stripes::Stripe;
+use crate::protocol::{Parser, StreamKind};
+
+/// Above this many unsent bytes of answers no more requests of that client are taken.
+pub const OUTPUT_HIGH: usize = 256 << 10;
+/// Above this many unanswered commands no more requests of that client are taken.
+pub const MAX_IN_FLIGHT: u32 = 1024;
+/// Up to this many keys of a multi-get go upstream at once; the rest follows when they are answered and sent.
+pub const KEYS_AT_ONCE: usize = 256;
+
+/// Why a session takes no more requests for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It does.
+    Open,
+    /// The request at the front of its input waits for this stripe.
+    Waiting(Stripe),
+    /// The request at the front waits for `me` of its key.
+    Inspecting,
+    /// It waits until what it asked before is answered.
+    Draining(Then),
+    /// Its flush is under way.
+    Flushing,
+    /// The shell talks to memcached for it.
+    Private,
+    /// All is said; the shell sends the rest of the output and closes.
+    Closing,
+}
+
+/// What follows when all is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The next keys of the multi-get at the front.
+    MoreKeys,
+    /// A flush; its exptime.
+    Flush {
+        /// As the client gave it.
+        exptime: i32,
+        /// Nothing is answered.
+        noreply: bool,
+    },
+    /// A command on a private connection.
+    Private(PrivateCommand),
+}
+
+/// A line that memcached answers on a connection of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrivateCommand {
+    /// Without line end.
+    pub line: Vec<u8>,
+    /// It becomes a stream.
+    pub stream: Option<StreamKind>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) generation: u32,
+    pub(super) parser: Parser,
+    /// Received and not consumed.
+    pub(super) input: Vec<u8>,
+    /// Parsing is of no use before `input` has this many bytes.
+    pub(super) need: usize,
+    /// For the client; the shell takes it.
+    pub(super) output: Vec<u8>,
+    pub(super) in_flight: u32,
+    pub(super) state: State,
+    /// Keys of the request at the front that are on their way or done.
+    pub(super) keys_done: usize,
+    /// The stripe held alone for the request at the front, after its `me`.
+    pub(super) inspected: Option<Stripe>,
+    pub(super) noreply_flush: bool,
+    pub(super) private: Option<PrivateCommand>,
+    pub(super) touched: bool,
+}
+
+impl Session {
+    pub(super) fn new(generation: u32) -> Self {
+        Self {
+            generation,
+            parser: Parser::new(),
+            input: Vec::new(),
+            need: 0,
+            output: Vec::new(),
+            in_flight: 0,
+            state: State::Open,
+            keys_done: 0,
+            inspected: None,
+            noreply_flush: false,
+            private: None,
+            touched: false,
+        }
+    }
+
+    /// Whether the shell should read from the client.
+    pub fn wants_input(&self) -> bool {
+        self.takes_requests() && (self.input.is_empty() || self.input.len() < self.need)
+    }
+
+    /// Whether the next request may be taken.
+    pub(super) fn takes_requests(&self) -> bool {
+        self.state == State::Open && self.in_flight < MAX_IN_FLIGHT && self.output.len() < OUTPUT_HIGH
+    }
+
+    /// Whether everything is said and the connection is to be closed when the output is sent.
+    pub fn closing(&self) -> bool {
+        self.state == State::Closing
+    }
+
+    /// Answers not yet taken.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    /// Bytes of memory that its buffers take.
+    pub fn memory(&self) -> usize {
+        self.input.capacity() + self.output.capacity()
+    }
+
+    /// The command that the shell has to carry out, once.
+    pub fn take_private(&mut self) -> Option<PrivateCommand> {
+        self.private.take()
+    }
+}

@@ -1,0 +1,494 @@
+//! One worker: its clients, and the one pipelined connection to memcached that they share.
+//!
+//! The shell feeds bytes and takes bytes; after each call it looks at [`Worker::upstream_output`] and
+//! [`Worker::take_touched`]. Requests of all clients that are ready in one turn go upstream in one write.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use slab::Slab;
+use thiserror::Error;
+
+use super::expect::{Expected, Hold, SessionId, What};
+use super::queue::ByteQueue;
+use super::session::{Session, State, Then};
+use super::stripes::{Mode, Party, Stripe};
+use crate::clock::{Now, Version};
+use crate::protocol::reply::Farewell;
+use crate::protocol::response::ResponseError;
+use crate::protocol::{Limits, Step};
+use crate::rules::Rule;
+use crate::shared::{FlushRequest, Shared};
+
+/// The connection to memcached cannot be used any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum UpstreamError {
+    /// Its bytes are no answers of memcached.
+    #[error("memcached's answer cannot be read: {0}")]
+    Response(#[from] ResponseError),
+    /// An answer of the wrong kind.
+    #[error("memcached's answer is not one to the command sent")]
+    Unexpected,
+}
+
+/// What memcached holds after a reconnect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// What it held before.
+    Same,
+    /// Nothing of it.
+    New,
+}
+
+/// A write whose answer was lost with its connection.
+#[derive(Debug)]
+pub(super) struct Orphan {
+    pub(super) hold: Hold,
+    pub(super) record: Box<[u8]>,
+}
+
+/// Writes the answer to `stats replication`.
+#[derive(Clone)]
+pub struct StatsText(pub Arc<dyn Fn() -> Vec<u8> + Send + Sync>);
+
+impl std::fmt::Debug for StatsText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StatsText")
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) party: Party,
+    pub(super) sessions: Slab<Session>,
+    generation: u32,
+    pub(super) limits: Option<Limits>,
+    pub(super) upstream: Vec<u8>,
+    pub(super) expected: VecDeque<Expected>,
+    /// The records of the writes in flight, in their order.
+    pub(super) records: ByteQueue,
+    /// Their versions; the first is the oldest.
+    pub(super) versions: VecDeque<Version>,
+    orphans: Vec<Orphan>,
+    waiting: Vec<(Stripe, SessionId)>,
+    touched: Vec<SessionId>,
+    /// The answer to a change, kept until its read-back is in the journal.
+    pub(super) saved: Vec<u8>,
+    /// Whether that change was made.
+    pub(super) changed: bool,
+    /// Answers `stats replication`.
+    stats: StatsText,
+    /// Commands taken since the start, by [`super::request::KINDS`].
+    pub commands: [u64; super::request::KINDS.len()],
+    #[cfg(feature = "simulation")]
+    pub(super) late: Vec<(Hold, Vec<u8>)>,
+}
+
+impl Worker {
+    /// A worker without clients and without a connection to memcached. `stats` writes the answer to `stats replication`.
+    pub fn new(shared: Arc<Shared>, party: Party, stats: StatsText) -> Self {
+        Self {
+            shared,
+            party,
+            sessions: Slab::new(),
+            generation: 0,
+            limits: None,
+            upstream: Vec::new(),
+            expected: VecDeque::new(),
+            records: ByteQueue::default(),
+            versions: VecDeque::new(),
+            orphans: Vec::new(),
+            waiting: Vec::new(),
+            touched: Vec::new(),
+            saved: Vec::new(),
+            changed: false,
+            stats,
+            commands: [0; super::request::KINDS.len()],
+            #[cfg(feature = "simulation")]
+            late: Vec::new(),
+        }
+    }
+
+    /// A client has connected.
+    pub fn open(&mut self) -> SessionId {
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        let index = self.sessions.insert(Session::new(generation)) as u32;
+        SessionId { index, generation }
+    }
+
+    /// A client is gone; answers to it are dropped.
+    pub fn close(&mut self, id: SessionId) {
+        if self.session(id).is_some() {
+            let session = self.sessions.remove(id.index as usize);
+            if let Some(stripe) = session.inspected {
+                self.release(stripe);
+            }
+        }
+    }
+
+    /// The client connection, while it is open.
+    pub fn session(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.get_mut(id.index as usize).filter(|s| s.generation == id.generation)
+    }
+
+    /// Client connections.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// All client connections.
+    pub fn session_ids(&self) -> Vec<SessionId> {
+        let id = |(index, s): (usize, &Session)| SessionId { index: index as u32, generation: s.generation };
+        self.sessions.iter().map(id).collect()
+    }
+
+    /// Bytes from a client.
+    pub fn client_input(&mut self, id: SessionId, bytes: &[u8], now: Now) {
+        let Some(session) = self.session(id) else { return };
+        if session.input.is_empty() {
+            let consumed = self.run(id, bytes, now);
+            if let Some(session) = self.session(id) {
+                session.input.extend_from_slice(bytes.get(consumed..).unwrap_or_default());
+            }
+        } else {
+            session.input.extend_from_slice(bytes);
+            if session.input.len() >= session.need {
+                self.pump(id, now);
+            }
+        }
+    }
+
+    /// The shell has taken output: requests that waited for that may go on.
+    pub fn output_taken(&mut self, id: SessionId, now: Now) {
+        self.resume(id, now);
+    }
+
+    /// Bytes for memcached; the shell takes them.
+    pub fn upstream_output(&mut self) -> &mut Vec<u8> {
+        &mut self.upstream
+    }
+
+    /// Commands that memcached has not answered.
+    pub fn in_flight(&self) -> usize {
+        self.expected.len()
+    }
+
+    /// Whether the connection to memcached is up.
+    pub fn is_connected(&self) -> bool {
+        self.limits.is_some()
+    }
+
+    /// The clients with new output, a private command, or an end.
+    pub fn take_touched(&mut self) -> Vec<SessionId> {
+        let touched = std::mem::take(&mut self.touched);
+        for id in &touched {
+            if let Some(session) = self.session(*id) {
+                session.touched = false;
+            }
+        }
+        touched
+    }
+
+    pub(super) fn touched_at(&self, index: usize) -> Option<SessionId> {
+        self.touched.get(index).copied()
+    }
+
+    /// Somebody released a stripe that was waited for, or a flush is done.
+    pub fn woken(&mut self, now: Now) {
+        for token in self.shared.take_flushed(self.party) {
+            let id = SessionId { index: token as u32, generation: (token >> 32) as u32 };
+            let Some(session) = self.session(id).filter(|s| s.state == State::Flushing) else { continue };
+            session.state = State::Open;
+            if !session.noreply_flush {
+                session.output.extend_from_slice(b"OK\r\n");
+            }
+            self.touch(id);
+            self.pump(id, now);
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        for (stripe, id) in &waiting {
+            if let Some(session) = self.session(*id).filter(|s| s.state == State::Waiting(*stripe)) {
+                session.state = State::Open;
+                self.pump(*id, now);
+            }
+        }
+        for (stripe, _) in waiting {
+            if !self.waiting.iter().any(|(other, _)| *other == stripe) {
+                self.shared.relinquish(stripe, self.party);
+            }
+        }
+    }
+
+    /// The connection to memcached is lost. Clients with a request on it are closed, since nobody knows what became of it;
+    /// their writes keep their stripes until [`Worker::upstream_connected`].
+    pub fn upstream_lost(&mut self) {
+        self.limits = None;
+        self.upstream.clear();
+        self.saved.clear();
+        for Expected { session, what } in std::mem::take(&mut self.expected) {
+            if let Some(open) = self.session(session) {
+                open.state = State::Closing;
+                open.in_flight = 0;
+                self.touch(session);
+            }
+            let Some(hold) = what.hold() else { continue };
+            let record = self.records.front(hold.record).into();
+            self.records.consume(hold.record);
+            if matches!(what, What::Inspect { .. }) {
+                self.versions.pop_front();
+                self.release(hold.stripe);
+            } else {
+                self.orphans.push(Orphan { hold, record });
+            }
+        }
+        self.publish_pending();
+    }
+
+    /// The connection to memcached is there (again). With the same content, the keys whose writes were in flight are read
+    /// back and logged; with a new one they are gone like everything else.
+    pub fn upstream_connected(&mut self, limits: Limits, content: Content, now: Now) {
+        self.limits = Some(limits);
+        let nobody = SessionId { index: u32::MAX, generation: 0 };
+        for orphan in std::mem::take(&mut self.orphans) {
+            let skip = self.shared.broken(Rule::ReadBackAfterLoss);
+            let key = super::reply::record_key(&orphan.record).filter(|_| content == Content::Same && !skip);
+            match key {
+                Some(key) => {
+                    crate::protocol::encode::read_back(&mut self.upstream, key);
+                    self.records.tail().extend_from_slice(&orphan.record);
+                    self.expected.push_back(Expected { session: nobody, what: What::Recovered { hold: orphan.hold } });
+                }
+                None => {
+                    self.versions.pop_front();
+                    self.release(orphan.hold.stripe);
+                }
+            }
+        }
+        self.publish_pending();
+        for id in self.session_ids() {
+            self.resume(id, now);
+        }
+    }
+
+    /// Takes requests from the input of a session as far as it goes.
+    pub(super) fn pump(&mut self, id: SessionId, now: Now) {
+        let Some(session) = self.session(id) else { return };
+        if session.input.is_empty() {
+            return;
+        }
+        let mut input = std::mem::take(&mut session.input);
+        let consumed = self.run(id, &input, now);
+        if let Some(session) = self.session(id) {
+            input.drain(..consumed);
+            if input.is_empty() && input.capacity() > 4096 {
+                input = Vec::new();
+            }
+            session.input = input;
+        }
+    }
+
+    /// Takes requests from `bytes`, which start with the first one not consumed; returns how many bytes are done with.
+    fn run(&mut self, id: SessionId, bytes: &[u8], now: Now) -> usize {
+        let Some(limits) = self.limits else { return 0 };
+        let mut at = 0;
+        loop {
+            let Some(session) = self.session(id) else { return at };
+            let rest = bytes.get(at..).unwrap_or_default();
+            if rest.is_empty() || !session.takes_requests() {
+                return at;
+            }
+            session.need = 0;
+            let before = session.parser.clone();
+            match session.parser.step(rest, &limits) {
+                Step::Incomplete { need } => {
+                    session.need = need;
+                    return at;
+                }
+                Step::Answer { reply, consumed } => {
+                    at += consumed;
+                    if !reply.is_empty() {
+                        self.say(id, What::Local(reply));
+                    }
+                }
+                Step::Close { farewell, consumed } => {
+                    self.end(id, farewell);
+                    return at + consumed;
+                }
+                Step::Request { request, consumed } => {
+                    let pipelined = at > 0;
+                    match self.execute(id, &request, pipelined, now) {
+                        Done::Taken => {
+                            at += consumed;
+                            if let Some(session) = self.session(id) {
+                                session.keys_done = 0;
+                            }
+                        }
+                        Done::TakenThen(state) => {
+                            at += consumed;
+                            if let Some(session) = self.session(id) {
+                                session.keys_done = 0;
+                                session.state = state;
+                            }
+                            self.resume_drained(id, now);
+                        }
+                        Done::Again(state) => {
+                            if let Some(session) = self.session(id) {
+                                session.parser = before;
+                                session.state = state;
+                            }
+                            return at;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Goes on with a session for which something changed.
+    pub(super) fn resume(&mut self, id: SessionId, now: Now) {
+        self.resume_drained(id, now);
+        if self.session(id).is_some_and(|s| s.takes_requests()) {
+            self.pump(id, now);
+        }
+    }
+
+    fn resume_drained(&mut self, id: SessionId, now: Now) {
+        let (party, token) = (self.party, u64::from(id.generation) << 32 | u64::from(id.index));
+        let Some(session) = self.session(id) else { return };
+        if session.in_flight > 0 {
+            return;
+        }
+        let State::Draining(then) = &session.state else { return };
+        match then.clone() {
+            Then::MoreKeys => {
+                if session.output.len() < super::session::OUTPUT_HIGH {
+                    session.state = State::Open;
+                }
+            }
+            Then::Flush { exptime, noreply } => {
+                session.state = State::Flushing;
+                session.noreply_flush = noreply;
+                let due = match exptime {
+                    ..=0 => crate::replication::record::Expiry::Never,
+                    later => self.shared.expiry_of(i64::from(later), now),
+                };
+                self.shared.request_flush(FlushRequest { party, token, due });
+            }
+            Then::Private(command) => {
+                session.state = State::Private;
+                session.private = Some(command);
+                self.touch(id);
+            }
+        }
+    }
+
+    /// The private command of a session is done; its answer is in the output.
+    pub fn private_done(&mut self, id: SessionId, now: Now) {
+        if let Some(session) = self.session(id).filter(|s| s.state == State::Private) {
+            session.state = State::Open;
+            self.touch(id);
+            self.resume(id, now);
+        }
+    }
+
+    /// Queues what the client gets in its turn.
+    pub(super) fn say(&mut self, id: SessionId, what: What) {
+        let Some(session) = self.session(id) else { return };
+        if session.in_flight == 0 {
+            self.tell(id, what);
+        } else {
+            session.in_flight += 1;
+            self.expected.push_back(Expected { session: id, what });
+        }
+    }
+
+    /// No more requests are taken, and the connection is closed when all is answered.
+    pub(super) fn end(&mut self, id: SessionId, farewell: Farewell) {
+        if let Some(session) = self.session(id) {
+            session.state = State::Draining(Then::MoreKeys);
+        }
+        self.say(id, What::Close(farewell));
+    }
+
+    /// Carries out something that needs no answer from memcached.
+    pub(super) fn tell(&mut self, id: SessionId, what: What) {
+        let Some(session) = self.session(id) else { return };
+        match what {
+            What::Local(bytes) => session.output.extend_from_slice(bytes),
+            What::LocalText(bytes) => session.output.extend_from_slice(&bytes),
+            What::Close(farewell) => {
+                farewell.write_to(&mut session.output);
+                session.state = State::Closing;
+                session.input = Vec::new();
+            }
+            _ => {}
+        }
+        self.touch(id);
+    }
+
+    pub(super) fn touch(&mut self, id: SessionId) {
+        if let Some(session) = self.session(id).filter(|s| !s.touched) {
+            session.touched = true;
+            self.touched.push(id);
+        }
+    }
+
+    /// Sends `what` to memcached's queue; its bytes are in the upstream buffer.
+    pub(super) fn expect(&mut self, id: SessionId, what: What) {
+        if let Some(session) = self.session(id) {
+            session.in_flight += 1;
+        }
+        self.expected.push_back(Expected { session: id, what });
+    }
+
+    /// Takes the stripe and then a version for a write of `key`; `None`: the session has to wait.
+    pub(super) fn hold(&mut self, id: SessionId, key: &[u8], mode: Mode, now: Now) -> Result<Hold, Done> {
+        let hash = self.shared.hasher.hash(key);
+        let stripe = self.shared.stripes.of(hash);
+        let inspected = self.session(id).and_then(|s| s.inspected.take());
+        if inspected.is_none() && !self.take_stripe(stripe, mode) {
+            self.waiting.push((stripe, id));
+            return Err(Done::Again(State::Waiting(stripe)));
+        }
+        if self.versions.is_empty() {
+            self.shared.writes_begin(self.party);
+        }
+        let version = self.shared.next_version(now);
+        self.versions.push_back(version);
+        self.shared.stripes.wrote(stripe, version);
+        Ok(Hold { stripe, hash, version, record: 0 })
+    }
+
+    fn take_stripe(&self, stripe: Stripe, mode: Mode) -> bool {
+        self.shared.broken(Rule::StripesOrderWrites) || self.shared.stripes.acquire(stripe, self.party, mode)
+    }
+
+    pub(super) fn release(&self, stripe: Stripe) {
+        if !self.shared.broken(Rule::StripesOrderWrites) {
+            self.shared.release(stripe);
+        }
+    }
+
+    /// Tells the others which of our writes is the oldest that is not in the journal.
+    pub(super) fn publish_pending(&self) {
+        self.shared.writes_pending(self.party, self.versions.front().copied());
+    }
+
+    pub(super) fn replication_stats(&self) -> Vec<u8> {
+        (self.stats.0)()
+    }
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// It is on its way or answered.
+    Taken,
+    /// The same, and the session changes.
+    TakenThen(State),
+    /// It stays at the front of the input until the session is open again.
+    Again(State),
+}

@@ -1,0 +1,12 @@
+//! Replication, without I/O: the log of writes, the link to the peer, how its writes are applied, and resync.
+
+pub mod journal;
+pub mod link;
+pub mod log;
+pub mod message;
+pub mod record;
+pub mod replicator;
+pub mod resync;
+
+mod apply;
+mod flush;

@@ -1,0 +1,541 @@
+//! The peer's records: each is applied if it is newer than everything known of its key here (last writer wins).
+//!
+//! Records wait in a queue in the order of the peer's log. Many are under way at once; marks and flushes wait until they
+//! are first, so all before them is applied. What is done at the front of the queue is acknowledged.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::record::{Expiry, Record};
+use super::replicator::{Op, Replicator};
+use crate::clock::{Now, Version};
+use crate::dataplane::reply::item_of;
+use crate::dataplane::stripes::{Mode, Stripe};
+use crate::dataplane::worker::UpstreamError;
+use crate::protocol::StoreMode;
+use crate::protocol::encode::{self, Store};
+use crate::protocol::response::{MetaCode, Response};
+use crate::rules::Rule;
+use crate::state::header::Field;
+use crate::state::table::{List, Write};
+
+/// The most records under way at once.
+const WINDOW: usize = 2048;
+/// The most bytes waiting to be sent to memcached.
+const OUTPUT: usize = 1 << 20;
+/// The most bytes of records held; above it no more are taken from the peer.
+const QUEUE_BYTES: usize = 8 << 20;
+/// The most records held.
+const QUEUE_RECORDS: usize = 1 << 16;
+
+/// The records of one frame.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) bytes: Vec<u8>,
+    /// The sender's clock when it was sent, and ours when it came (monotonic milliseconds).
+    pub(super) clocks: (u64, u64),
+}
+
+#[derive(Debug)]
+pub(super) struct Incoming {
+    batch: Arc<Batch>,
+    offset: usize,
+    len: usize,
+    /// Its number in the log of the peer, and which log.
+    seq: u64,
+    log: u64,
+    state: Progress,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Queued,
+    Waiting,
+    Busy(Stripe),
+    Done,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Apply {
+    queue: VecDeque<Incoming>,
+    /// The ticket of the first in the queue; tickets count up for ever.
+    first: u64,
+    /// How many at the front are started.
+    started: usize,
+    busy: usize,
+    bytes: usize,
+    blocked: Vec<(Stripe, u64)>,
+    /// Which log of the peer, and its entry behind the last one in the queue.
+    pub(super) received: (u64, u64),
+    /// The next entry to apply, in which log of the peer; everything before is applied.
+    pub(super) applied: (u64, u64),
+}
+
+impl Apply {
+    pub(super) fn new() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            first: 0,
+            started: 0,
+            busy: 0,
+            bytes: 0,
+            blocked: Vec::new(),
+            received: (0, 0),
+            applied: (0, 0),
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes > QUEUE_BYTES || self.queue.len() > QUEUE_RECORDS
+    }
+
+    /// Where the log of the peer goes on: behind what is in the queue.
+    pub(super) fn next(&self) -> Option<(u64, u64)> {
+        (!self.queue.is_empty()).then_some(self.received)
+    }
+
+    pub(super) fn push(&mut self, batch: &Arc<Batch>, offset: usize, len: usize, (log, seq): (u64, u64)) {
+        self.bytes += len;
+        self.received = (log, seq + 1);
+        let state = Progress::Queued;
+        self.queue.push_back(Incoming { batch: Arc::clone(batch), offset, len, seq, log, state });
+    }
+
+    fn incoming(&mut self, ticket: u64) -> Option<&mut Incoming> {
+        let index = usize::try_from(ticket.checked_sub(self.first)?).ok()?;
+        self.queue.get_mut(index)
+    }
+}
+
+fn decode(batch: &Batch, offset: usize, len: usize) -> Option<Record<'_>> {
+    let bytes = batch.bytes.get(offset..offset + len)?;
+    Record::decode(bytes).ok().map(|(record, _)| record)
+}
+
+impl Replicator {
+    /// Starts what can be started and takes what is done off the front.
+    pub(super) fn apply_turn(&mut self, now: Now) {
+        self.apply_done();
+        while self.apply.busy < WINDOW && self.upstream.len() < OUTPUT && !self.flush.wants_all_stripes() {
+            let ticket = self.apply.first + self.apply.started as u64;
+            let front = self.apply.started == 0;
+            let Some(incoming) = self.apply.incoming(ticket) else { break };
+            let batch = Arc::clone(&incoming.batch);
+            let (offset, len) = (incoming.offset, incoming.len);
+            // What cannot be decoded was checked when it came.
+            let Some(record) = decode(&batch, offset, len) else { break };
+            if matches!(record, Record::Set { bulk: true, .. }) {
+                self.progress_ms = now.mono_ms();
+            }
+            let state = match (record, record.key()) {
+                (_, Some(key)) => self.start(ticket, &batch, record, key, now),
+                (_, None) if !front => break,
+                (Record::Flush { version }, None) if !self.flush_remote(version, now) => break,
+                (Record::FlushAt { version, due }, None) => {
+                    let due = due.shifted(batch.clocks.0, batch.clocks.1);
+                    self.shared.journal().set_flush_due(version, due);
+                    Progress::Done
+                }
+                (Record::Mark(mark), None) => {
+                    self.link_mark(mark, now);
+                    Progress::Done
+                }
+                (_, None) => Progress::Done,
+            };
+            if let Some(incoming) = self.apply.incoming(ticket) {
+                incoming.state = state;
+            }
+            self.apply.started += 1;
+            self.apply_done();
+        }
+    }
+
+    fn apply_done(&mut self) {
+        let before = self.apply.applied;
+        while self.apply.queue.front().is_some_and(|i| i.state == Progress::Done) {
+            let Some(done) = self.apply.queue.pop_front() else { break };
+            self.apply.first += 1;
+            self.apply.started = self.apply.started.saturating_sub(1);
+            self.apply.bytes -= done.len;
+            self.apply.applied = (done.log, done.seq + 1);
+        }
+        if self.apply.applied == before {
+            return;
+        }
+        let (log, next) = self.apply.applied;
+        let mut journal = self.shared.journal();
+        if journal.number(Field::PeerLog) != log {
+            journal.set(Field::PeerNext, 0);
+            journal.set(Field::PeerLog, log);
+        }
+        journal.set(Field::PeerNext, next);
+    }
+
+    /// Tries the records again that waited for a stripe.
+    pub(super) fn apply_woken(&mut self, now: Now) {
+        if !self.connected {
+            for (stripe, _) in &self.apply.blocked {
+                self.shared.relinquish(*stripe, self.party);
+            }
+            self.flush.retry_applies = true;
+            self.resync_woken();
+            return;
+        }
+        let blocked = std::mem::take(&mut self.apply.blocked);
+        for (_, ticket) in &blocked {
+            self.retry(*ticket, now);
+        }
+        for (stripe, _) in blocked {
+            if !self.apply.blocked.iter().any(|(other, _)| *other == stripe) {
+                self.shared.relinquish(stripe, self.party);
+            }
+        }
+        self.resync_woken();
+    }
+
+    fn retry(&mut self, ticket: u64, now: Now) {
+        let Some(incoming) = self.apply.incoming(ticket).filter(|i| i.state == Progress::Waiting) else { return };
+        let batch = Arc::clone(&incoming.batch);
+        let (offset, len) = (incoming.offset, incoming.len);
+        let Some(record) = decode(&batch, offset, len) else { return };
+        let Some(key) = record.key() else { return };
+        if self.flush.wants_all_stripes() {
+            let stripe = self.shared.stripes.of(self.shared.hasher.hash(key));
+            self.apply.blocked.push((stripe, ticket));
+            self.flush.retry_applies = true;
+            return;
+        }
+        let state = self.start(ticket, &batch, record, key, now);
+        if let Some(incoming) = self.apply.incoming(ticket) {
+            incoming.state = state;
+        }
+    }
+
+    /// memcached's connection was lost with this record under way.
+    pub(super) fn apply_again(&mut self, ticket: u64) {
+        let Some(incoming) = self.apply.incoming(ticket) else { return };
+        let Progress::Busy(stripe) = incoming.state else { return };
+        incoming.state = Progress::Waiting;
+        self.apply.busy -= 1;
+        self.apply.blocked.push((stripe, ticket));
+        self.release(stripe);
+        self.shared.wake_replicator();
+    }
+
+    fn start(&mut self, ticket: u64, batch: &Batch, record: Record<'_>, key: &[u8], now: Now) -> Progress {
+        let hash = self.shared.hasher.hash(key);
+        let stripe = self.shared.stripes.of(hash);
+        let blind = |newest: Version| match record {
+            Record::Set { version, .. } | Record::Delete { version, .. } => {
+                version > newest || self.shared.broken(Rule::BlindOnlyAboveNewest)
+            }
+            _ => false,
+        };
+        let mode = if blind(self.shared.stripes.newest(stripe)) { Mode::Single } else { Mode::Exclusive };
+        if !self.take_stripe(stripe, mode) {
+            self.apply.blocked.push((stripe, ticket));
+            return Progress::Waiting;
+        }
+        let blind = mode == Mode::Single && blind(self.shared.stripes.newest(stripe));
+        if mode == Mode::Single && !blind {
+            // Somebody wrote between the look and the grasp: a conversation is needed after all.
+            self.release(stripe);
+            if !self.take_stripe(stripe, Mode::Exclusive) {
+                self.apply.blocked.push((stripe, ticket));
+                return Progress::Waiting;
+            }
+        }
+        if self.begin(ticket, batch, record, (hash, key), blind, now) {
+            self.apply.busy += 1;
+            return Progress::Busy(stripe);
+        }
+        self.release(stripe);
+        Progress::Done
+    }
+
+    /// The stripe is held: compares with what is known without asking memcached. `false`: nothing more is to be done.
+    fn begin(
+        &mut self,
+        ticket: u64,
+        batch: &Batch,
+        record: Record<'_>,
+        (hash, key): (u64, &[u8]),
+        blind: bool,
+        now: Now,
+    ) -> bool {
+        let (entry, floor) = {
+            let journal = self.shared.journal();
+            (journal.get(hash, key), journal.version(Field::Floor))
+        };
+        let known =
+            entry.filter(|e| !self.shared.broken(if e.deleted { Rule::TombstonesWin } else { Rule::PendingWins }));
+        let flushed = |version| version <= self.shared.flush() && !self.shared.broken(Rule::FlushWins);
+        match record {
+            Record::Set { version, expiry, bulk, .. } => {
+                if known.is_some_and(|e| (e.version, e.deleted) > (version, false)) || flushed(version) {
+                    self.counters.superseded += 1;
+                    return false;
+                }
+                if self.local_expiry(batch, expiry).is_past(now.mono_ms()) {
+                    return self.begin_delete(ticket, key, hash, version, blind);
+                }
+                if blind {
+                    self.send_store(ticket, StoreMode::Set, None, now);
+                } else if bulk && version > floor {
+                    self.send_store(ticket, StoreMode::Add, None, now);
+                } else {
+                    self.send_inspect(ticket, key);
+                }
+            }
+            Record::Delete { version, .. } => {
+                if known.is_some_and(|e| e.version > version) || flushed(version) {
+                    self.counters.superseded += 1;
+                    return false;
+                }
+                return self.begin_delete(ticket, key, hash, version, blind);
+            }
+            Record::Touch { item, version, .. } => {
+                let newer = |e: crate::state::table::Entry| {
+                    let touched = e.touch.is_some_and(|(touch, _)| touch >= version);
+                    let greater = touched && !self.shared.broken(Rule::GreaterTouchWins);
+                    e.version > item || e.deleted || (e.version == item && greater)
+                };
+                if known.is_some_and(newer) || flushed(item) {
+                    self.counters.superseded += 1;
+                    return false;
+                }
+                self.send_inspect(ticket, key);
+            }
+            Record::Have { version, .. } => {
+                if version > floor || known.is_some_and(|e| e.version >= version) {
+                    return false;
+                }
+                self.send_inspect(ticket, key);
+            }
+            Record::Flush { .. } | Record::FlushAt { .. } | Record::Mark(_) => return false,
+        }
+        true
+    }
+
+    fn begin_delete(&mut self, ticket: u64, key: &[u8], hash: u64, version: Version, blind: bool) -> bool {
+        if blind {
+            self.send_delete(ticket, key, hash, version, None);
+        } else {
+            self.send_inspect(ticket, key);
+        }
+        true
+    }
+
+    fn send_inspect(&mut self, ticket: u64, key: &[u8]) {
+        encode::inspect(&mut self.upstream, key);
+        self.ops.push_back(Op::Inspect(ticket));
+    }
+
+    fn send_delete(&mut self, ticket: u64, key: &[u8], hash: u64, version: Version, compare: Option<u64>) {
+        let seq = self.apply.incoming(ticket).map_or(0, |i| i.seq);
+        if !self.shared.broken(Rule::RemoteDeleteIsRemembered) {
+            self.shared.journal().note(hash, key, Write::Delete(version), List::Remote, seq);
+        }
+        self.shared.stripes.wrote(self.shared.stripes.of(hash), version);
+        encode::delete(&mut self.upstream, key, compare);
+        self.ops.push_back(Op::Delete(ticket));
+    }
+
+    /// Sends the value of the Set with this ticket.
+    fn send_store(&mut self, ticket: u64, mode: StoreMode, compare: Option<u64>, now: Now) {
+        let Some(incoming) = self.apply.incoming(ticket) else { return };
+        let batch = Arc::clone(&incoming.batch);
+        let (offset, len) = (incoming.offset, incoming.len);
+        if let Some(Record::Set { key, version, flags, expiry, value, .. }) = decode(&batch, offset, len) {
+            let exptime = self.exptime(self.local_expiry(&batch, expiry), now);
+            self.shared.stripes.wrote(self.shared.stripes.of(self.shared.hasher.hash(key)), version);
+            let store = Store { mode, key, flags, exptime, version: version.raw(), compare, value };
+            encode::store(&mut self.upstream, &store);
+            self.ops.push_back(Op::Store(ticket));
+        }
+    }
+
+    fn exptime(&self, expiry: Expiry, now: Now) -> i32 {
+        self.shared.exptime_of(expiry, now).min(i64::from(i32::MAX)) as i32
+    }
+
+    fn local_expiry(&self, batch: &Batch, expiry: Expiry) -> Expiry {
+        if self.shared.broken(Rule::RemainingLife) {
+            return expiry;
+        }
+        expiry.shifted(batch.clocks.0, batch.clocks.1)
+    }
+
+    /// What is here, by `me`, for a record whose stripe is held alone.
+    pub(super) fn inspected(&mut self, ticket: u64, response: &Response<'_>, now: Now) -> Result<(), UpstreamError> {
+        let Response::Meta(meta) = response else { return Err(UpstreamError::Unexpected) };
+        let cas = meta.debug_cas();
+        if cas.is_none() && meta.code != MetaCode::Miss {
+            return Err(UpstreamError::Unexpected);
+        }
+        let Some(incoming) = self.apply.incoming(ticket) else { return Ok(()) };
+        let batch = Arc::clone(&incoming.batch);
+        let (offset, len) = (incoming.offset, incoming.len);
+        let Some(record) = decode(&batch, offset, len) else { return Ok(()) };
+        let Some(key) = record.key() else { return Ok(()) };
+        let hash = self.shared.hasher.hash(key);
+        let here = cas.map(Version::of_item);
+        let older_wins = self.shared.broken(Rule::LastWriterWins);
+        match record {
+            Record::Set { version, expiry, .. } => {
+                let past = self.local_expiry(&batch, expiry).is_past(now.mono_ms());
+                let floor = self.shared.journal().version(Field::Floor);
+                match here {
+                    None if version <= floor && !self.shared.broken(Rule::FloorRefuses) => {
+                        self.deny(hash, key, version);
+                        self.finish(ticket);
+                    }
+                    None if past => self.send_delete(ticket, key, hash, version, None),
+                    None => self.send_store(ticket, StoreMode::Add, None, now),
+                    Some(here) if here > version && !older_wins => self.supersede(ticket),
+                    Some(here) if here == version => {
+                        encode::read_back(&mut self.upstream, key);
+                        self.ops.push_back(Op::Compare(ticket));
+                    }
+                    Some(_) if past => self.send_delete(ticket, key, hash, version, cas),
+                    Some(_) => self.send_store(ticket, StoreMode::Set, cas, now),
+                }
+            }
+            Record::Delete { version, .. } => match here {
+                Some(here) if here > version && !older_wins => self.supersede(ticket),
+                _ => self.send_delete(ticket, key, hash, version, cas),
+            },
+            Record::Touch { item, version, expiry, .. } => match here {
+                Some(here) if here == item || self.shared.broken(Rule::TouchOnlyItsItem) => {
+                    let expiry = self.local_expiry(&batch, expiry);
+                    self.shared.journal().note_touch(hash, key, item, version, expiry);
+                    let exptime = self.exptime(expiry, now);
+                    encode::touch(&mut self.upstream, key, exptime);
+                    self.ops.push_back(Op::Touch(ticket));
+                }
+                _ => self.supersede(ticket),
+            },
+            Record::Have { version, .. } => {
+                if here.is_none() && !self.shared.broken(Rule::FloorRefuses) {
+                    self.deny(hash, key, version);
+                }
+                self.finish(ticket);
+            }
+            Record::Flush { .. } | Record::FlushAt { .. } | Record::Mark(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The peer holds an item that may have been deleted here: both sides drop it.
+    fn deny(&mut self, hash: u64, key: &[u8], version: Version) {
+        self.counters.denied += 1;
+        self.shared.journal().commit_record(hash, Record::Delete { key, version });
+        self.shared.stripes.wrote(self.shared.stripes.of(hash), version);
+    }
+
+    fn supersede(&mut self, ticket: u64) {
+        self.counters.superseded += 1;
+        self.finish(ticket);
+    }
+
+    /// The record is done with.
+    fn finish(&mut self, ticket: u64) {
+        let Some(incoming) = self.apply.incoming(ticket) else { return };
+        if let Progress::Busy(stripe) = std::mem::replace(&mut incoming.state, Progress::Done) {
+            self.apply.busy -= 1;
+            self.release(stripe);
+        }
+    }
+
+    pub(super) fn stored(&mut self, ticket: u64, response: &Response<'_>, _now: Now) -> Result<(), UpstreamError> {
+        match response {
+            Response::Meta(meta) => match meta.code {
+                MetaCode::Header => {
+                    self.counters.applied += 1;
+                    self.finish(ticket);
+                }
+                // It came, went or changed in between: look again.
+                MetaCode::NotStored | MetaCode::Exists | MetaCode::NotFound => self.inspect_again(ticket),
+                _ => return Err(UpstreamError::Unexpected),
+            },
+            // Too large or out of memory: `ms` has dropped the old value, and a miss is always an answer.
+            Response::Error { .. } => {
+                self.counters.refused += 1;
+                self.finish(ticket);
+            }
+            _ => return Err(UpstreamError::Unexpected),
+        }
+        Ok(())
+    }
+
+    /// An add or compare failed. The stripe may be held for single commands only: then it is taken anew, alone.
+    fn inspect_again(&mut self, ticket: u64) {
+        let Some(incoming) = self.apply.incoming(ticket) else { return };
+        let batch = Arc::clone(&incoming.batch);
+        let (offset, len) = (incoming.offset, incoming.len);
+        if let Some(key) = decode(&batch, offset, len).and_then(|r| r.key()) {
+            self.send_inspect(ticket, key);
+        }
+    }
+
+    pub(super) fn deleted(&mut self, ticket: u64, response: &Response<'_>) -> Result<(), UpstreamError> {
+        match response {
+            Response::Meta(meta) if meta.code == MetaCode::Exists => self.inspect_again(ticket),
+            Response::Meta(_) => {
+                self.counters.applied += 1;
+                self.finish(ticket);
+            }
+            _ => return Err(UpstreamError::Unexpected),
+        }
+        Ok(())
+    }
+
+    pub(super) fn touched(&mut self, ticket: u64, response: &Response<'_>) -> Result<(), UpstreamError> {
+        let Response::Meta(_) = response else { return Err(UpstreamError::Unexpected) };
+        self.counters.applied += 1;
+        self.finish(ticket);
+        Ok(())
+    }
+
+    /// The item has the version of the record: normally it is the same one. Values that differ are decided by the greater
+    /// hash, ends by the later, unless a touch is under way that decides it.
+    pub(super) fn compared(&mut self, ticket: u64, response: &Response<'_>, now: Now) -> Result<(), UpstreamError> {
+        let item = item_of(response)?;
+        let Some(incoming) = self.apply.incoming(ticket) else { return Ok(()) };
+        let batch = Arc::clone(&incoming.batch);
+        let (offset, len) = (incoming.offset, incoming.len);
+        let Some(Record::Set { key, expiry, value, flags, version, .. }) = decode(&batch, offset, len) else {
+            return Ok(());
+        };
+        let Some(item) = item.filter(|i| i.version == version) else {
+            self.inspect_again(ticket);
+            return Ok(());
+        };
+        let hash = self.shared.hasher.hash(key);
+        let rank = |flags: u32, value: &[u8]| (crc32fast::hash(value), value.len(), flags);
+        if (flags, value) != (item.flags, item.value) {
+            self.counters.conflicts += 1;
+            if rank(flags, value) > rank(item.flags, item.value) {
+                self.send_store(ticket, StoreMode::Set, Some(version.raw()), now);
+                return Ok(());
+            }
+        }
+        let expiry = self.local_expiry(&batch, expiry);
+        let touch_known = self.shared.journal().get(hash, key).is_some_and(|e| e.touch.is_some());
+        let here = item.expiry(now);
+        let slack = match here {
+            // memcached tells whole seconds.
+            Expiry::At(ms) => Expiry::At(ms + 1000),
+            Expiry::Never => Expiry::Never,
+        };
+        if !touch_known && expiry.is_later_than(slack) {
+            let exptime = self.exptime(expiry, now);
+            encode::touch(&mut self.upstream, key, exptime);
+            self.ops.push_back(Op::Touch(ticket));
+        } else {
+            self.supersede(ticket);
+        }
+        Ok(())
+    }
+}

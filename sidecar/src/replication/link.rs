@@ -1,0 +1,646 @@
+//! The conversation with the peer: greeting, batches of the log, acknowledgements, heartbeats.
+//!
+//! Each direction decides for itself how it goes on after a connection is made: the log where it was left (partial),
+//! what is newer than the peer's watermark (incremental), or everything (full).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::apply::Batch;
+use super::journal::{BEGUN, FILLED, NEEDS_ALL};
+use super::log::Cursor;
+use super::message::{BATCH, Frame, FrameError, Hello, MAX_FRAME, MAX_HELLO, PROTOCOL, Refusal, Wanted};
+use super::record::{Expiry, Mark, Record, RecordError, ResyncKind};
+use super::replicator::Replicator;
+use super::resync::Plan;
+use crate::clock::{Now, Version};
+use crate::rules::Rule;
+use crate::state::header::Field;
+use crate::state::table::List;
+
+/// A heartbeat is sent so often, in milliseconds.
+const HEARTBEAT_MS: u64 = 1000;
+/// A peer that says nothing for so many milliseconds is gone.
+const DEAD_MS: u64 = 5000;
+/// The most bytes waiting to be sent to the peer.
+const OUTPUT: usize = 1 << 20;
+/// The most samples of the lag, and of acknowledgements that wait for the other direction.
+const SAMPLES: usize = 4096;
+/// The most resyncs whose end waits for its acknowledgement.
+const UNCONFIRMED: usize = 16;
+/// How many entries of the table are freed while the journal is locked.
+const FREED_AT_ONCE: usize = 256;
+
+/// The link cannot go on; the connection is to be closed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LinkError {
+    /// Its bytes are no frames.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    /// A batch holds something else than records.
+    #[error("a batch cannot be read: {0}")]
+    Record(#[from] RecordError),
+    /// This side refuses the other one.
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    /// The other side refuses this one.
+    #[error("the peer refuses: {0}")]
+    RefusedByPeer(Refusal),
+    /// A frame that does not belong there.
+    #[error("unexpected frame")]
+    Unexpected,
+    /// Nothing was heard for [`DEAD_MS`].
+    #[error("the peer is silent")]
+    Silent,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Closed,
+    /// Our greeting is sent.
+    Greeting,
+    Open,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Link {
+    state: State,
+    output: Vec<u8>,
+    pub(super) peer: Option<Hello>,
+    heard_ms: u64,
+    beat_ms: u64,
+    cursor: Option<Cursor>,
+    /// Entries of our log below this are applied by the peer.
+    acked: u64,
+    /// Which (entry of ours, place in the peer's log): when we have applied the place, what is below the entry is settled.
+    settling: VecDeque<(u64, u64)>,
+    /// Entries of our log below this can be freed.
+    settled: u64,
+    /// Remote deletes below this can be freed.
+    trimmed: u64,
+    freeing: bool,
+    acknowledged: (u64, u64),
+    /// Our watermarks by their place in the log, and the one that the peer has applied.
+    watermarks: VecDeque<(u64, Version)>,
+    watermark: Version,
+    /// The ends of resyncs that are not acknowledged.
+    unconfirmed: VecDeque<(u64, Plan)>,
+    /// When which entry was logged, for the lag.
+    samples: VecDeque<(u64, u64)>,
+    lag_us: Option<u64>,
+    lags: Vec<u64>,
+    sampled: u64,
+    digest_asked: Version,
+    /// The content of the peer that a full resync was begun for.
+    filled: u64,
+    skew_us: i64,
+    failed: Option<LinkError>,
+}
+
+impl Link {
+    pub(super) fn new() -> Self {
+        Self {
+            state: State::Closed,
+            output: Vec::new(),
+            peer: None,
+            heard_ms: 0,
+            beat_ms: 0,
+            cursor: None,
+            acked: 0,
+            settling: VecDeque::new(),
+            settled: 0,
+            trimmed: 0,
+            freeing: false,
+            acknowledged: (0, 0),
+            watermarks: VecDeque::new(),
+            watermark: Version::ZERO,
+            unconfirmed: VecDeque::new(),
+            samples: VecDeque::new(),
+            lag_us: None,
+            lags: Vec::new(),
+            sampled: 0,
+            digest_asked: Version::ZERO,
+            filled: 0,
+            skew_us: 0,
+            failed: None,
+        }
+    }
+}
+
+impl Replicator {
+    /// A connection to the peer is made: the greeting is sent.
+    pub fn link_opened(&mut self, now: Now) {
+        let hello = self.hello(now);
+        let link = &mut self.link;
+        link.digest_asked = hello.floor;
+        (link.state, link.heard_ms, link.beat_ms, link.failed) = (State::Greeting, now.mono_ms(), now.mono_ms(), None);
+        (link.peer, link.cursor) = (None, None);
+        link.output.clear();
+        Frame::Hello(hello).encode(&mut link.output);
+    }
+
+    /// The connection to the peer is gone.
+    pub fn link_closed(&mut self) {
+        self.link.state = State::Closed;
+        self.link.output.clear();
+        self.link.cursor = None;
+        self.link.settling.clear();
+    }
+
+    /// Whether the peer has been greeted.
+    pub fn is_linked(&self) -> bool {
+        self.link.state == State::Open
+    }
+
+    /// What the peer said of itself.
+    pub fn peer(&self) -> Option<&Hello> {
+        self.link.peer.as_ref()
+    }
+
+    /// Bytes for the peer; the shell takes them.
+    pub fn link_output(&mut self) -> &mut Vec<u8> {
+        &mut self.link.output
+    }
+
+    /// Whether bytes of the peer can be taken now.
+    pub fn link_wants_input(&self) -> bool {
+        !self.apply.is_full()
+    }
+
+    /// How old the youngest confirmed write was when it was confirmed, in microseconds; `None` while nothing is known.
+    pub fn lag_us(&self) -> Option<u64> {
+        self.link.lag_us
+    }
+
+    /// The lags measured since the last call, in microseconds.
+    pub fn take_lags(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.link.lags)
+    }
+
+    /// The peer's wall clock less ours, in microseconds.
+    pub fn clock_skew_us(&self) -> i64 {
+        self.link.skew_us
+    }
+
+    /// Entries of the log that the peer has not confirmed.
+    pub fn unconfirmed(&self) -> u64 {
+        self.shared.journal().log.next().saturating_sub(self.link.acked.max(1))
+    }
+
+    fn hello(&self, now: Now) -> Hello {
+        let clock = self.shared.next_version(now);
+        let journal = self.shared.journal();
+        let stored = (journal.number(Field::PeerLog), journal.number(Field::PeerNext));
+        // What is in the queue will be applied.
+        let (log, next) = self.apply.next().unwrap_or(stored);
+        let wanted = log != 0 && journal.number(Field::Filling) != NEEDS_ALL;
+        let (due, due_version) = journal.flush_due();
+        let left = match due {
+            Expiry::Never => 0,
+            Expiry::At(ms) => ms.saturating_sub(now.mono_ms()).max(1),
+        };
+        let watermark = journal.version(Field::PeerWatermark);
+        Hello {
+            protocol: PROTOCOL,
+            features: 0,
+            pair_id: self.config.pair_id.clone(),
+            replica: self.shared.clock.replica(),
+            boot: self.config.boot,
+            started: self.started,
+            incarnation: journal.number(Field::Incarnation),
+            clock,
+            wall_us: now.wall_us,
+            wanted: wanted.then_some(Wanted { log, next, watermark }),
+            floor: journal.version(Field::Floor),
+            flush: self.shared.flush(),
+            flush_due: (due_version, left),
+        }
+    }
+
+    /// Bytes from the peer: returns how many are done with. To be called again with the rest when
+    /// [`Replicator::link_wants_input`] and more has come or been applied.
+    ///
+    /// # Errors
+    /// The connection is to be closed when the output is sent.
+    pub fn link_input(&mut self, bytes: &[u8], now: Now) -> Result<usize, LinkError> {
+        let mut at = 0;
+        while self.link_wants_input() && self.link.state != State::Closed {
+            let max = if self.link.state == State::Greeting { MAX_HELLO } else { MAX_FRAME };
+            let Some((frame, len)) = Frame::decode(bytes.get(at..).unwrap_or_default(), max)? else { break };
+            at += len;
+            self.link.heard_ms = now.mono_ms();
+            self.frame(frame, now)?;
+        }
+        self.turn(now);
+        Ok(at)
+    }
+
+    fn frame(&mut self, frame: Frame<'_>, now: Now) -> Result<(), LinkError> {
+        match (frame, &self.link.state) {
+            (Frame::Refused(refusal), _) => Err(LinkError::RefusedByPeer(refusal)),
+            (Frame::Hello(hello), State::Greeting) => self.greeted(hello, now),
+            (Frame::Batch { first, count, now_ms, trim, records }, State::Open) => {
+                self.batch(first, count, now_ms, records, now)?;
+                self.trim(trim);
+                Ok(())
+            }
+            (Frame::Ack { next, position }, State::Open) => {
+                self.acked(next, position, now);
+                Ok(())
+            }
+            (Frame::Heartbeat { clock, wall_us, trim }, State::Open) => {
+                self.observe(clock);
+                self.link.skew_us = wall_us.wrapping_sub(now.wall_us) as i64;
+                self.trim(trim);
+                Ok(())
+            }
+            (Frame::Unknown(_), State::Open) => Ok(()),
+            _ => Err(LinkError::Unexpected),
+        }
+    }
+
+    fn observe(&self, version: Version) {
+        if !self.shared.broken(Rule::ClockObserves) {
+            self.shared.observe(version);
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> LinkError {
+        Frame::Refused(refusal).encode(&mut self.link.output);
+        LinkError::Refused(refusal)
+    }
+
+    fn greeted(&mut self, hello: Hello, now: Now) -> Result<(), LinkError> {
+        if hello.protocol.0 > PROTOCOL.1 || hello.protocol.1 < PROTOCOL.0 {
+            return Err(self.refuse(Refusal::Protocol));
+        }
+        if hello.pair_id != self.config.pair_id {
+            return Err(self.refuse(Refusal::Pair));
+        }
+        if hello.replica == self.shared.clock.replica() {
+            return Err(self.refuse(Refusal::SameReplica));
+        }
+        self.observe(hello.clock);
+        self.link.state = State::Open;
+        self.link.skew_us = hello.wall_us.wrapping_sub(now.wall_us) as i64;
+        self.peer_log(&hello);
+        let (version, left) = hello.flush_due;
+        if version > Version::ZERO {
+            let due = if left == 0 { Expiry::Never } else { Expiry::At(now.mono_ms() + left) };
+            self.shared.journal().set_flush_due(version, due);
+        }
+        if hello.flush > self.shared.flush() {
+            self.flush_wanted(hello.flush);
+        }
+        self.begin_sending(&hello, now);
+        self.link.peer = Some(hello);
+        self.progress_ms = now.mono_ms();
+        Ok(())
+    }
+
+    /// Prepares for the peer's log.
+    fn peer_log(&mut self, hello: &Hello) {
+        let mut journal = self.shared.journal();
+        if journal.number(Field::PeerLog) != hello.boot {
+            journal.unsend_remote();
+        }
+        self.link.trimmed = 0;
+        self.link.acknowledged = (0, 0);
+    }
+
+    /// Decides how the peer gets what it lacks.
+    fn begin_sending(&mut self, hello: &Hello, now: Now) {
+        let digest = (hello.floor > Version::ZERO).then_some(hello.floor);
+        let wanted = hello.wanted;
+        let cursor = wanted.filter(|w| w.log == self.config.boot).and_then(|w| {
+            let journal = self.shared.journal();
+            journal.log.seek(w.next, record_len)
+        });
+        self.link.watermark = wanted.map_or(Version::ZERO, |w| w.watermark);
+        self.link.watermarks.clear();
+        if let Some(cursor) = cursor {
+            self.link.acked = cursor.seq;
+            self.link.cursor = Some(cursor);
+            match self.resync_plan() {
+                // It goes on: what it has queued is in the log.
+                Some(plan) if digest.is_none() || plan.digest >= digest => {}
+                Some(plan) => self.resync_start(Plan { digest, ..plan }, now),
+                None => self.resync_start(Plan { kind: ResyncKind::Partial, newer_than: None, digest }, now),
+            }
+            return;
+        }
+        let newer_than = wanted.map_or(Version::ZERO, |w| w.watermark);
+        if wanted.is_none() {
+            self.link.filled = hello.incarnation;
+        }
+        let kind = match wanted {
+            Some(_) if newer_than > Version::ZERO => ResyncKind::Incremental,
+            _ => ResyncKind::Full,
+        };
+        self.send_anew(Plan { kind, newer_than: Some(newer_than), digest }, now);
+    }
+
+    /// The log cannot go on: what is in it and what fell out of it is brought by a resync.
+    fn send_anew(&mut self, plan: Plan, now: Now) {
+        {
+            let mut journal = self.shared.journal();
+            journal.drop_log();
+            let next = journal.log.next();
+            self.link.cursor = journal.log.seek(next, record_len);
+            self.link.acked = next;
+            // What is about no key is in no table: it may have been in the log that was dropped.
+            let (flush, (due, due_version)) = (self.shared.flush(), journal.flush_due());
+            let lost = journal.number(Field::Filling) == NEEDS_ALL;
+            let incarnation = journal.number(Field::Incarnation);
+            for (wanted, record) in [
+                (lost, Record::Mark(Mark::ContentLost(incarnation))),
+                (flush > Version::ZERO, Record::Flush { version: flush }),
+                (due != Expiry::Never, Record::FlushAt { version: due_version, due }),
+            ] {
+                if wanted {
+                    journal.append_record(&record);
+                }
+            }
+        }
+        self.link.digest_asked = Version::ZERO;
+        self.link.unconfirmed.clear();
+        self.link.watermarks.clear();
+        self.link.settling.clear();
+        self.link.samples.clear();
+        self.resync_start(plan, now);
+    }
+
+    /// The log has dropped entries that the peer lacks.
+    fn gap(&mut self, now: Now) {
+        if self.shared.broken(Rule::GapResyncs) {
+            let journal = self.shared.journal();
+            let next = journal.log.next();
+            self.link.cursor = journal.log.seek(next, record_len);
+            return;
+        }
+        let watermark = self.link.watermark;
+        let mut plan = Plan { kind: ResyncKind::Incremental, newer_than: Some(watermark), digest: None };
+        // What earlier resyncs brought may have been dropped too.
+        let unfinished = self.link.unconfirmed.iter().map(|(_, plan)| *plan).chain(self.resync_plan());
+        for other in unfinished {
+            if other.kind == ResyncKind::Full {
+                plan.kind = ResyncKind::Full;
+            }
+            plan.newer_than = [plan.newer_than, other.newer_than].into_iter().flatten().min();
+            plan.digest = plan.digest.max(other.digest);
+        }
+        self.send_anew(plan, now);
+    }
+
+    pub(super) fn link_resync_ended(&mut self, end: u64, plan: Plan) {
+        if self.link.unconfirmed.len() == UNCONFIRMED {
+            // Rather bring too much than forget what was brought.
+            self.link.unconfirmed.iter_mut().for_each(|(_, plan)| plan.newer_than = Some(Version::ZERO));
+            self.link.unconfirmed.pop_front();
+        }
+        self.link.unconfirmed.push_back((end, plan));
+    }
+
+    /// memcached has lost its content while a link may be open.
+    pub(super) fn link_content_lost(&mut self, incarnation: u64) {
+        self.link.digest_asked = Version::ZERO;
+        if self.link.state == State::Open {
+            self.shared.journal().append_record(&Record::Mark(Mark::ContentLost(incarnation)));
+        }
+    }
+
+    fn batch(&mut self, first: u64, count: u32, now_ms: u64, records: &[u8], now: Now) -> Result<(), LinkError> {
+        let log = self.link.peer.as_ref().map_or(0, |peer| peer.boot);
+        let mut offset = 0;
+        let mut lens = Vec::new();
+        while offset < records.len() {
+            let (record, len) = Record::decode(records.get(offset..).unwrap_or_default())?;
+            if let Record::Set { version, .. } | Record::Delete { version, .. } | Record::Touch { version, .. } = record
+            {
+                self.observe(version);
+            }
+            if let Record::Flush { version } | Record::FlushAt { version, .. } = record {
+                self.observe(version);
+            }
+            lens.push((offset, len));
+            offset += len;
+        }
+        if lens.len() != count as usize {
+            return Err(LinkError::Unexpected);
+        }
+        let batch = Arc::new(Batch { bytes: records.to_vec(), clocks: (now_ms, now.mono_ms()) });
+        for (index, (offset, len)) in lens.into_iter().enumerate() {
+            self.apply.push(&batch, offset, len, (log, first + index as u64));
+        }
+        Ok(())
+    }
+
+    fn trim(&mut self, trim: u64) {
+        if trim > self.link.trimmed {
+            self.link.trimmed = trim;
+            self.link.freeing = true;
+        }
+    }
+
+    fn acked(&mut self, next: u64, position: u64, now: Now) {
+        let link = &mut self.link;
+        link.acked = link.acked.max(next);
+        self.shared.journal().log.trim(next);
+        while let Some((_, version)) = link.watermarks.front().copied().filter(|(seq, _)| *seq < next) {
+            link.watermark = link.watermark.max(version);
+            link.watermarks.pop_front();
+        }
+        while link.unconfirmed.front().is_some_and(|(end, _)| *end < next) {
+            link.unconfirmed.pop_front();
+        }
+        while let Some((_, logged_us)) = link.samples.front().copied().filter(|(seq, _)| *seq <= next) {
+            let lag = now.mono_us.saturating_sub(logged_us);
+            link.lag_us = Some(lag);
+            if link.lags.len() < SAMPLES {
+                link.lags.push(lag);
+            }
+            link.samples.pop_front();
+        }
+        if link.settling.len() >= SAMPLES {
+            // Newer pairs say more: an older one only frees earlier.
+            link.settling.pop_back();
+        }
+        link.settling.push_back((next, position));
+    }
+
+    /// A mark of the peer: everything before it is applied.
+    pub(super) fn link_mark(&mut self, mark: Mark, now: Now) {
+        match mark {
+            Mark::Watermark(version) => {
+                let mut journal = self.shared.journal();
+                let filled = journal.number(Field::Filling) == FILLED;
+                if filled && version > journal.version(Field::PeerWatermark) {
+                    journal.set(Field::PeerWatermark, version.raw());
+                }
+            }
+            Mark::ResyncStart(kind, _) => {
+                self.progress_ms = now.mono_ms();
+                if kind == ResyncKind::Full {
+                    self.shared.journal().set(Field::Filling, BEGUN);
+                }
+            }
+            Mark::ResyncEnd(kind) => {
+                let mut journal = self.shared.journal();
+                if kind == ResyncKind::Full && journal.number(Field::Filling) == BEGUN {
+                    journal.set(Field::Filling, FILLED);
+                }
+                self.synced |= journal.number(Field::Filling) == FILLED;
+            }
+            Mark::ContentLost(incarnation) => {
+                let known = std::mem::replace(&mut self.link.filled, incarnation) == incarnation;
+                if !known && !self.shared.broken(Rule::NewIncarnationGetsAll) {
+                    self.link.watermark = Version::ZERO;
+                    self.link.watermarks.clear();
+                    let digest = None;
+                    self.resync_start(Plan { kind: ResyncKind::Full, newer_than: Some(Version::ZERO), digest }, now);
+                }
+            }
+            Mark::DigestWanted(version) => {
+                let plan = self.resync_plan();
+                let kind = plan.map_or(ResyncKind::Partial, |plan| plan.kind);
+                let newer_than = plan.and_then(|plan| plan.newer_than);
+                self.resync_start(Plan { kind, newer_than, digest: Some(version) }, now);
+            }
+            Mark::DigestEnd(version) => {
+                let mut journal = self.shared.journal();
+                if journal.version(Field::Floor) <= version {
+                    journal.set(Field::Floor, 0);
+                }
+                self.link.digest_asked = Version::ZERO;
+            }
+        }
+    }
+
+    /// Everything that time or progress makes due.
+    pub(super) fn link_turn(&mut self, now: Now) {
+        self.free();
+        if self.link.state != State::Open {
+            if self.link.state == State::Greeting && now.mono_ms().saturating_sub(self.link.heard_ms) > DEAD_MS {
+                self.link.failed = Some(LinkError::Silent);
+            }
+            return;
+        }
+        if now.mono_ms().saturating_sub(self.link.heard_ms) > DEAD_MS {
+            self.link.failed = Some(LinkError::Silent);
+        }
+        self.marks(now);
+        self.send_log(now);
+        self.send_ack();
+    }
+
+    /// Why the link has to be closed, where nothing came that says so.
+    pub fn link_failed(&mut self) -> Option<LinkError> {
+        self.link.failed.take()
+    }
+
+    fn marks(&mut self, now: Now) {
+        let due = now.mono_ms().saturating_sub(self.link.beat_ms) >= HEARTBEAT_MS;
+        if due && self.link.output.len() < OUTPUT {
+            self.link.beat_ms = now.mono_ms();
+            let clock = self.shared.next_version(now);
+            let trim = self.link.acked;
+            Frame::Heartbeat { clock, wall_us: now.wall_us, trim }.encode(&mut self.link.output);
+            let unsent = self.shared.journal().table().len_of(List::Unsent) > 0;
+            if self.resync_plan().is_none() {
+                if unsent {
+                    self.resync_start(Plan { kind: ResyncKind::Partial, newer_than: None, digest: None }, now);
+                } else {
+                    // Asked for before the place is taken, so that every write up to it is before the place.
+                    let watermark = self.shared.watermark(now);
+                    let seq = self.shared.journal().append_record(&Record::Mark(Mark::Watermark(watermark)));
+                    self.link.watermarks.push_back((seq, watermark));
+                }
+            }
+        }
+        let mut journal = self.shared.journal();
+        let floor = journal.version(Field::Floor);
+        if due && floor > Version::ZERO && floor != self.link.digest_asked {
+            self.link.digest_asked = floor;
+            journal.append_record(&Record::Mark(Mark::DigestWanted(floor)));
+        }
+    }
+
+    fn send_log(&mut self, now: Now) {
+        let Some(mut cursor) = self.link.cursor else { return };
+        let mut gap = false;
+        {
+            let journal = self.shared.journal();
+            let log = &journal.log;
+            if log.next() > self.link.sampled && self.link.samples.len() < SAMPLES {
+                self.link.sampled = log.next();
+                self.link.samples.push_back((log.next(), now.mono_us));
+            }
+            while self.link.output.len() < OUTPUT {
+                let first = cursor.seq;
+                match log.read(&mut cursor, BATCH, record_len) {
+                    Ok(Some((records, count))) => {
+                        let count = count.min(u64::from(u32::MAX)) as u32;
+                        let (now_ms, trim) = (now.mono_ms(), self.link.acked);
+                        Frame::Batch { first, count, now_ms, trim, records }.encode(&mut self.link.output);
+                    }
+                    Ok(None) => break,
+                    Err(_) => {
+                        gap = true;
+                        break;
+                    }
+                }
+            }
+        }
+        self.link.cursor = Some(cursor);
+        if gap {
+            self.gap(now);
+        }
+    }
+
+    fn send_ack(&mut self) {
+        let early = self.shared.broken(Rule::AckMeansApplied);
+        let (log, next) = if early { self.apply.received } else { self.apply.applied };
+        let ours = self.link.peer.as_ref().is_some_and(|peer| peer.boot == log);
+        if !ours || self.link.acknowledged == (log, next) {
+            return;
+        }
+        self.link.acknowledged = (log, next);
+        let position = self.shared.journal().log.next();
+        Frame::Ack { next, position }.encode(&mut self.link.output);
+    }
+
+    /// Frees entries of the table that are settled.
+    fn free(&mut self) {
+        let (log, applied) = self.apply.applied;
+        let same_log = self.link.peer.as_ref().is_some_and(|peer| peer.boot == log);
+        let applied = if same_log { applied } else { 1 };
+        let in_order = !self.shared.broken(Rule::FreeInStreamOrder);
+        while let Some((next, position)) = self.link.settling.front().copied() {
+            if in_order && position > applied {
+                break;
+            }
+            self.link.settled = self.link.settled.max(next);
+            self.link.freeing = true;
+            self.link.settling.pop_front();
+        }
+        if !self.link.freeing {
+            return;
+        }
+        let mut more = true;
+        while more {
+            let mut journal = self.shared.journal();
+            let sent = journal.free_below(List::Sent, self.link.settled, FREED_AT_ONCE);
+            let remote = journal.free_below(List::Remote, self.link.trimmed, FREED_AT_ONCE);
+            more = sent || remote;
+        }
+        self.link.freeing = false;
+    }
+}
+
+/// The length of the record at the start of `bytes`.
+fn record_len(bytes: &[u8]) -> Option<usize> {
+    Record::decode(bytes).ok().map(|(_, len)| len)
+}
