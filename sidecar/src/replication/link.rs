@@ -500,7 +500,7 @@ impl Replicator {
                 if !known && !self.shared.broken(Rule::NewIncarnationGetsAll) {
                     self.link.watermark = Version::ZERO;
                     self.link.watermarks.clear();
-                    let digest = None;
+                    let digest = self.resync_plan().and_then(|plan| plan.digest);
                     self.resync_start(Plan { kind: ResyncKind::Full, newer_than: Some(Version::ZERO), digest }, now);
                 }
             }

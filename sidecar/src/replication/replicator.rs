@@ -148,6 +148,10 @@ impl Replicator {
             self.cold = false;
             self.progress_ms = now.mono_ms();
             self.link_content_lost(incarnation);
+            // What the resync was about to read is gone.
+            if let Some(plan) = self.resync_plan() {
+                self.resync_start(plan, now);
+            }
         }
         self.turn(now);
     }
