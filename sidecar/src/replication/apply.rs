@@ -102,6 +102,10 @@ impl Apply {
         self.queue.push_back(Incoming { batch: Arc::clone(batch), offset, len, seq, log, state });
     }
 
+    pub(super) fn waits_for(&self, stripe: Stripe) -> bool {
+        self.blocked.iter().any(|(blocked, _)| *blocked == stripe)
+    }
+
     fn incoming(&mut self, ticket: u64) -> Option<&mut Incoming> {
         let index = usize::try_from(ticket.checked_sub(self.first)?).ok()?;
         self.queue.get_mut(index)
@@ -186,12 +190,10 @@ impl Replicator {
         for (_, ticket) in &blocked {
             self.retry(*ticket, now);
         }
-        for (stripe, _) in blocked {
-            if !self.apply.blocked.iter().any(|(other, _)| *other == stripe) {
-                self.shared.relinquish(stripe, self.party);
-            }
-        }
         self.resync_woken();
+        for (stripe, _) in blocked {
+            self.relinquish(stripe);
+        }
     }
 
     fn retry(&mut self, ticket: u64, now: Now) {

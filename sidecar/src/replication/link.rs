@@ -407,7 +407,8 @@ impl Replicator {
     /// memcached has lost its content while a link may be open.
     pub(super) fn link_content_lost(&mut self, incarnation: u64) {
         self.link.digest_asked = Version::ZERO;
-        if self.link.state == State::Open {
+        // A greeting that is on its way does not tell of it yet.
+        if self.link.state != State::Closed {
             self.shared.journal().append_record(&Record::Mark(Mark::ContentLost(incarnation)));
         }
     }

@@ -259,6 +259,16 @@ impl Replicator {
         self.shared.broken(Rule::StripesOrderWrites) || self.shared.stripes.acquire(stripe, self.party, mode)
     }
 
+    /// Gives up a place in the queue for a stripe, unless a part of the replicator still waits for it. Returns whether
+    /// one does.
+    pub(super) fn relinquish(&self, stripe: Stripe) -> bool {
+        let waits = self.apply.waits_for(stripe) || self.fetch_waits_for(stripe) || self.flush.waits_for(stripe);
+        if !waits {
+            self.shared.relinquish(stripe, self.party);
+        }
+        waits
+    }
+
     pub(super) fn release(&self, stripe: Stripe) {
         if !self.shared.broken(Rule::StripesOrderWrites) {
             self.shared.release(stripe);

@@ -9,7 +9,7 @@ use super::record::{Expiry, Mark, Record, ResyncKind};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
 use crate::dataplane::reply::item_of;
-use crate::dataplane::stripes::Mode;
+use crate::dataplane::stripes::{Mode, Stripe};
 use crate::dataplane::worker::UpstreamError;
 use crate::protocol::dump::{self, DumpError, DumpItem, DumpLine};
 use crate::protocol::encode;
@@ -149,7 +149,9 @@ impl Replicator {
         }
         self.resync.again.clear();
         if let Some(fetch) = self.resync.waiting.take() {
-            self.shared.relinquish(self.shared.stripes.of(fetch.hash), self.party);
+            if self.relinquish(self.shared.stripes.of(fetch.hash)) {
+                self.shared.wake_replicator();
+            }
         }
         if matches!(self.resync.dump, Dump::Running(DumpUser::Job)) {
             self.resync.abandon = true;
@@ -269,6 +271,10 @@ impl Replicator {
             let record = Record::Touch { key, item: entry.version, version, expiry };
             self.shared.journal().commit_record(hash, record);
         }
+    }
+
+    pub(super) fn fetch_waits_for(&self, stripe: Stripe) -> bool {
+        self.resync.waiting.as_ref().is_some_and(|fetch| self.shared.stripes.of(fetch.hash) == stripe)
     }
 
     /// Reads an item for the peer; `false`: its stripe has to be waited for.
