@@ -124,13 +124,13 @@ pub(super) struct Resync {
 /// What the shell does with the dump connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DumpCommand {
-    /// Open a new connection and send these bytes; close an old one.
+    /// Open a new connection and send these bytes; close an old one. A client may have disabled the crawler: `lru_crawler
+    /// enable` goes before, and its answer (an error where nobody did) is waited for, since memcached refuses a dump that is
+    /// pipelined behind another command.
     Start(&'static [u8]),
     /// Close it.
     Stop,
 }
-
-const DUMP: &[u8] = b"lru_crawler enable\r\nlru_crawler metadump hash\r\n";
 
 impl Replicator {
     /// Starts to bring the peer what `plan` says, in the place of what was under way.
@@ -367,7 +367,7 @@ impl Replicator {
             return None;
         }
         self.resync.dump = Dump::Running(user);
-        Some(DumpCommand::Start(DUMP))
+        Some(DumpCommand::Start(encode::METADUMP))
     }
 
     /// A sweep needs the dump connection: it goes first.
