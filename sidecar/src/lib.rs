@@ -1,16 +1,45 @@
 //! The sidecar of a replicated pair of memcached.
+//!
+//! Everything that decides is pure: it eats bytes, events and the time, and fills buffers; the simulation drives the same
+//! code. A thin shell of tokio moves the bytes.
+//!
+//! | pure | |
+//! | --- | --- |
+//! | [`protocol`] | memcached's protocols |
+//! | [`clock`], [`hash`], [`shared`], [`rules`] | versions, stripes' hash, what all parties share |
+//! | [`dataplane`] | clients' requests to memcached and back |
+//! | [`replication`] | the log, the link, applying the peer's writes, resync, flush |
+//! | [`state`] | what survives a restart (its `map` is I/O) |
+//! | [`stats`] | what is counted |
+//!
+//! | shell | |
+//! | --- | --- |
+//! | [`config`], [`logging`], [`time`], [`random`], [`tls`] | the environment of the process |
+//! | [`net`], [`backend`], [`signal`] | sockets, memcached, waking threads |
+//! | [`serve`] | the worker threads |
+//! | [`peer`] | the link thread |
+//! | [`life`] | starting, memcached's coming and going, readiness, the end |
+//! | [`admin`], [`metrics`] | probes and metrics |
 
 pub mod admin;
+pub mod backend;
 pub mod clock;
 pub mod config;
 pub mod dataplane;
 pub mod hash;
+pub mod life;
 pub mod logging;
 pub mod metrics;
+pub mod net;
+pub mod peer;
 pub mod protocol;
+pub mod random;
 pub mod replication;
 pub mod rules;
+pub mod serve;
 pub mod shared;
+pub mod signal;
 pub mod state;
 pub mod stats;
+pub mod time;
 pub mod tls;

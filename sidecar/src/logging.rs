@@ -1,6 +1,7 @@
 //! The log: lines on standard error, for people or as JSON.
 
 use std::io::IsTerminal;
+use std::time::{Duration, Instant};
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -23,6 +24,29 @@ where
     match format {
         LogFormat::Human => Box::new(builder.with_target(false).finish()),
         LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
+    }
+}
+
+/// A problem that stays the same is logged again after this.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// Keeps one problem that occurs again and again from filling the log.
+#[derive(Debug, Default)]
+pub struct Repeats(Option<(String, Instant)>);
+
+impl Repeats {
+    /// Whether `text` is to be logged: it is another one than the last, or a minute has passed.
+    pub fn is_news(&mut self, text: &str) -> bool {
+        let news = self.0.as_ref().is_none_or(|(last, at)| last != text || at.elapsed() >= AGAIN);
+        if news {
+            self.0 = Some((text.to_owned(), Instant::now()));
+        }
+        news
+    }
+
+    /// The problem is over.
+    pub fn clear(&mut self) {
+        self.0 = None;
     }
 }
 
@@ -82,6 +106,14 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         assert_eq!((&line["level"], &line["peer"]), (&"INFO".into(), &"b".into()));
         assert_eq!(line["message"], "two\nlines");
+    }
+
+    #[test]
+    fn a_problem_is_news_once() {
+        let mut repeats = Repeats::default();
+        assert!(repeats.is_news("a") && !repeats.is_news("a") && repeats.is_news("b"));
+        repeats.clear();
+        assert!(repeats.is_news("b"));
     }
 
     #[test]

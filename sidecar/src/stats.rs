@@ -132,6 +132,8 @@ pub struct ReplicationStats {
     pub flushes: Counter,
     /// The resync that runs: an index into [`ResyncKind::ALL`].
     pub resync_kind: Gauge,
+    /// The resync that runs or ran last, likewise.
+    pub last_resync_kind: Gauge,
     /// Resyncs begun, by kind.
     pub resyncs: [Counter; ResyncKind::ALL.len()],
     /// Items of the running or last resync that are done.
@@ -153,6 +155,8 @@ pub struct MemcachedStats {
     pub up: Gauge,
     /// Times it lost its content.
     pub restarts: Counter,
+    /// Items that it held a moment ago.
+    pub items: Gauge,
     /// Number of the present content.
     pub incarnation: Gauge,
 }

@@ -109,6 +109,19 @@ impl Session {
         self.state == State::Closing
     }
 
+    /// Whether nothing is under way: every complete request is answered, and the answers are taken.
+    pub fn is_idle(&self) -> bool {
+        self.state == State::Open && self.in_flight == 0 && self.output.is_empty()
+    }
+
+    /// Frees memory that is kept for the next request.
+    pub fn trim(&mut self) {
+        self.input.shrink_to_fit();
+        if self.output.is_empty() {
+            self.output = Vec::new();
+        }
+    }
+
     /// Answers not yet taken.
     pub fn output(&mut self) -> &mut Vec<u8> {
         &mut self.output

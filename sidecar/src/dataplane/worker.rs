@@ -187,6 +187,11 @@ impl Worker {
         self.expected.len()
     }
 
+    /// What is known of memcached, while the connection to it is up.
+    pub fn limits(&self) -> Option<&Limits> {
+        self.limits.as_ref()
+    }
+
     /// Whether the connection to memcached is up.
     pub fn is_connected(&self) -> bool {
         self.limits.is_some()
@@ -194,13 +199,19 @@ impl Worker {
 
     /// The clients with new output, a private command, or an end.
     pub fn take_touched(&mut self) -> Vec<SessionId> {
-        let touched = std::mem::take(&mut self.touched);
-        for id in &touched {
+        let mut touched = Vec::new();
+        self.swap_touched(&mut touched);
+        touched
+    }
+
+    /// The same without giving memory away: `touched`, which must be empty, is exchanged for the list.
+    pub fn swap_touched(&mut self, touched: &mut Vec<SessionId>) {
+        std::mem::swap(&mut self.touched, touched);
+        for id in touched {
             if let Some(session) = self.session(*id) {
                 session.touched = false;
             }
         }
-        touched
     }
 
     pub(super) fn touched_at(&self, index: usize) -> Option<SessionId> {

@@ -530,6 +530,10 @@ impl Replicator {
             }
             return;
         }
+        if !self.link_wants_input() {
+            // Nobody listens, so silence says nothing.
+            self.link.heard_ms = now.mono_ms();
+        }
         if now.mono_ms().saturating_sub(self.link.heard_ms) > DEAD_MS {
             self.link.failed = Some(LinkError::Silent);
         }

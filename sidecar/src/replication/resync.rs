@@ -124,7 +124,9 @@ pub(super) struct Resync {
 /// What the shell does with the dump connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DumpCommand {
-    /// Open a new connection and send these bytes; close an old one.
+    /// Open a new connection and send these bytes; close an old one. A client may have disabled the crawler: `lru_crawler
+    /// enable` goes before, and its answer (an error where nobody did) is waited for, since memcached refuses a dump that is
+    /// pipelined behind another command.
     Start(&'static [u8]),
     /// Close it.
     Stop,

@@ -103,7 +103,7 @@ impl World {
         while left > 0 && steps < 60 * u64::from(self.plan.requests) {
             steps += 1;
             if self.rng.u32(0..1000) < self.plan.faults {
-                self.fault();
+                self.fault()?;
             }
             let side = self.rng.usize(0..2);
             if self.rng.u32(0..10) == 0 && self.ask(side) {
@@ -313,7 +313,7 @@ impl World {
         }
     }
 
-    fn fault(&mut self) {
+    fn fault(&mut self) -> Result<(), String> {
         let k = self.plan.kinds;
         let weights = [
             k.cut,
@@ -330,7 +330,7 @@ impl World {
             k.crawler,
             k.jump,
         ];
-        let Some(kind) = weighted(&mut self.rng, &weights) else { return };
+        let Some(kind) = weighted(&mut self.rng, &weights) else { return Ok(()) };
         let side = self.rng.usize(0..2);
         self.say(|| format!("fault {kind} on side {side}"));
         match kind {
@@ -373,17 +373,14 @@ impl World {
                 if growing { memcached.set_hash_growing(true) } else { memcached.set_crawler_busy(true) }
             }
             _ => {
-                // A relative exptime counts from when memcached reads it, so nothing may be on its way for seconds.
-                for side in 0..2 {
-                    for party in 0..=self.plan.workers {
-                        self.replicas[side].send(party);
-                        while self.replicas[side].execute(party) {}
-                    }
-                }
+                // Relative times count from when memcached and the sidecar read them: nothing may be on its way for seconds.
+                self.run_all(0)?;
+                self.run_all(1)?;
                 let us = self.rng.u64(500_000..4_000_000);
                 self.pass_time(us);
             }
         }
+        Ok(())
     }
 
     fn lose_content(&mut self, side: usize) {

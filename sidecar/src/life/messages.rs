@@ -1,0 +1,97 @@
+//! What the threads tell each other.
+
+use tokio::sync::oneshot;
+
+use crate::dataplane::worker::Content;
+use crate::net::listen::Listener;
+use crate::net::stream::Detached;
+use crate::protocol::Limits;
+
+/// To a worker.
+#[derive(Debug)]
+pub enum ToWorker {
+    /// Takes this connection to memcached into use.
+    Connect {
+        /// The connection.
+        stream: Detached,
+        /// What memcached is like.
+        limits: Limits,
+        /// What it holds.
+        content: Content,
+        /// Answered when it is in use, or why it cannot be.
+        done: oneshot::Sender<Result<(), String>>,
+    },
+    /// Gives its connection to memcached up.
+    Disconnect {
+        /// Answered when that is done.
+        done: oneshot::Sender<()>,
+    },
+    /// Accepts clients.
+    Listen(Vec<Listener>),
+    /// Closes its listeners and all clients.
+    Close {
+        /// Answered when that is done.
+        done: oneshot::Sender<()>,
+    },
+    /// The same, but requests in flight are answered before.
+    Finish {
+        /// Answered when that is done.
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// To the link thread.
+#[derive(Debug)]
+pub enum ToLink {
+    /// Takes this connection to memcached into use. All workers have given theirs up if the content is new.
+    Connect {
+        /// The connection.
+        stream: Detached,
+        /// What memcached holds.
+        content: Content,
+        /// The number of that content.
+        incarnation: u64,
+        /// Answered when it is in use, or why it cannot be.
+        done: oneshot::Sender<Result<(), String>>,
+    },
+    /// Gives its connection to memcached up.
+    Disconnect {
+        /// Answered when that is done.
+        done: oneshot::Sender<()>,
+    },
+    /// No client is served any more: says when the peer has confirmed everything.
+    Flush {
+        /// Answered with the number of records that are not confirmed: 0, or the peer cannot be reached.
+        done: oneshot::Sender<u64>,
+    },
+}
+
+/// How the link thread sees this replica.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkState {
+    /// Clients may be served.
+    pub ready: bool,
+    /// They would be served without a first sync.
+    pub cold: bool,
+    /// A newer process has this replica id.
+    pub fenced: bool,
+}
+
+/// To the main thread.
+#[derive(Debug)]
+pub enum Event {
+    /// A party has lost its connection to memcached and has given it up.
+    Lost {
+        /// Its number.
+        party: usize,
+    },
+    /// Something of it has changed.
+    Link(LinkState),
+    /// Whether memcached answers in time has changed.
+    Answers(bool),
+    /// A thread has ended, which none does by itself.
+    Ended {
+        /// Its name.
+        thread: String,
+    },
+}

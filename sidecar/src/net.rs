@@ -1,0 +1,5 @@
+//! I/O: sockets and the buffers between them and the pure code.
+
+pub mod buffer;
+pub mod listen;
+pub mod stream;

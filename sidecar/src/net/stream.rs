@@ -1,0 +1,176 @@
+//! A connected socket, TCP or unix, used through a shared reference.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+use tokio::net::{TcpStream, UnixStream};
+
+/// See the module. At most one task waits for each direction.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a unix socket.
+    Unix(UnixStream),
+}
+
+/// A connected socket on its way from one thread's runtime to another's.
+#[derive(Debug)]
+pub enum Detached {
+    /// Over TCP.
+    Tcp(std::net::TcpStream),
+    /// Over a unix socket.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Detached {
+    /// Takes the socket over into the runtime of this thread.
+    ///
+    /// # Errors
+    /// It cannot be registered there.
+    pub fn attach(self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
+            Self::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+}
+
+impl Stream {
+    /// Takes the socket out of the runtime of this thread.
+    ///
+    /// # Errors
+    /// The runtime does not let it go.
+    pub fn detach(self) -> io::Result<Detached> {
+        Ok(match self {
+            Self::Tcp(stream) => Detached::Tcp(stream.into_std()?),
+            Self::Unix(stream) => Detached::Unix(stream.into_std()?),
+        })
+    }
+
+    /// Ready when [`Stream::try_read`] may find something.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// Ready when [`Stream::try_write`] may take something.
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(cx),
+            Self::Unix(stream) => stream.poll_write_ready(cx),
+        }
+    }
+
+    fn try_io(&self, interest: Interest, io: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.try_io(interest, || io(stream.as_fd())),
+            Self::Unix(stream) => stream.try_io(interest, || io(stream.as_fd())),
+        }
+    }
+
+    /// Reads what is there: `None` is nothing yet, `Some(0)` the end.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn try_read(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        let mut read = None;
+        let tried = self.try_io(Interest::READABLE, |fd| {
+            let len = rustix::io::read(fd, &mut *into)?;
+            read = Some(len);
+            // Less than there was room for: nothing is left, and saying so saves the call that would find that out.
+            if len > 0 && len < into.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match (read, tried) {
+            (None, Err(error)) if !passing(&error) => Err(error),
+            (read, _) => Ok(read),
+        }
+    }
+
+    /// Writes as much as the socket takes; less than all means that it is full.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = None;
+        let tried = self.try_io(Interest::WRITABLE, |fd| {
+            let len = rustix::io::write(fd, bytes)?;
+            written = Some(len);
+            if len < bytes.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match (written, tried) {
+            (None, Err(error)) if !passing(&error) => Err(error),
+            (written, _) => Ok(written.unwrap_or(0)),
+        }
+    }
+
+    /// Reads what is there, or waits for it; 0 is the end.
+    pub fn poll_read(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_readable(cx))?;
+            if let Some(len) = self.try_read(into)? {
+                return Poll::Ready(Ok(len));
+            }
+        }
+    }
+
+    /// Reads what is there, or waits for it; 0 is the end.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        std::future::poll_fn(|cx| self.poll_read(cx, into)).await
+    }
+
+    /// Writes everything.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            std::future::poll_fn(|cx| self.poll_writable(cx)).await?;
+            let written = self.try_write(bytes)?;
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
+/// Not now, but the connection is all right.
+fn passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_pass_and_fullness_and_the_end_are_told() {
+        let (a, b) = UnixStream::pair().unwrap();
+        let (a, b) = (Stream::Unix(a), Stream::Unix(b));
+        a.write_all(b"hello").await.unwrap();
+        let mut buffer = [0; 16];
+        assert_eq!(b.read(&mut buffer).await.unwrap(), 5);
+        assert_eq!(b.try_read(&mut buffer).unwrap(), None);
+        let much = vec![7; 1 << 20];
+        let written = a.try_write(&much).unwrap();
+        assert!(written > 0 && written < much.len());
+        assert_eq!(a.try_write(&much).unwrap(), 0);
+        let mut read = 0;
+        drop(a);
+        let mut big = vec![0; 64 << 10];
+        loop {
+            match b.read(&mut big).await.unwrap() {
+                0 => break,
+                len => read += len,
+            }
+        }
+        assert_eq!(read, written);
+        assert!(b.try_write(b"x").is_err());
+    }
+}

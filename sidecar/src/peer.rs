@@ -1,0 +1,22 @@
+//! I/O: the link thread drives the pure replicator.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`driver`] | the loop: all inputs that are ready, then one write for each connection |
+//! | `backend` | its connections to memcached: commands, and dumps |
+//! | `link` | the connection to the peer in use, and which of two is used |
+//! | [`choose`] | PURE: whether a connection is taken |
+//! | [`dial`] | dials the peer while there is no link |
+//! | [`accept`] | takes connections, and reads the greeting of who made them |
+//! | [`transport`] | plain TCP or mutual TLS |
+//! | `publish` | numbers for metrics and `stats replication`, and lines on the progress of a resync |
+
+pub mod accept;
+pub mod choose;
+pub mod dial;
+pub mod driver;
+pub mod transport;
+
+mod backend;
+mod link;
+mod publish;

@@ -1,0 +1,295 @@
+//! The loop of the link thread.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_local;
+use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
+
+use super::accept::{self, Greeted};
+use super::backend::Backend;
+use super::dial::{self, Dialled, Door};
+use super::link::Links;
+use super::publish::Publisher;
+use super::transport::Security;
+use crate::clock::Now;
+use crate::config::{HostPort, Upstream};
+use crate::life::messages::{Event, LinkState, ToLink};
+use crate::replication::replicator::Replicator;
+use crate::shared::Shared;
+use crate::signal::Signals;
+use crate::stats::Stats;
+use crate::time::HostClock;
+
+/// What is due is done at least so often.
+const TICK: Duration = Duration::from_millis(100);
+/// After a wake-up by a worker, further ones are collected for so long: under load, records leave in batches.
+const GATHER: Duration = Duration::from_millis(1);
+/// Numbers that were not published since others had just been are, after this.
+const PUBLISH_LATER: Duration = Duration::from_millis(20);
+/// When the program ends and there is no link, it waits so long for one.
+const FLUSH_WITHOUT_LINK: Duration = Duration::from_secs(2);
+/// Connections of would-be peers that wait to be looked at.
+const OFFERS: usize = 8;
+
+/// What the link thread is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The pure replicator.
+    pub replicator: Replicator,
+    /// Its party's number.
+    pub party: usize,
+    /// What it shares with the workers.
+    pub shared: Arc<Shared>,
+    /// The clocks.
+    pub clock: HostClock,
+    /// Where it counts.
+    pub stats: Arc<Stats>,
+    /// The memcached behind, for dumps.
+    pub memcached: Upstream,
+    /// Name of the pair.
+    pub pair_id: String,
+    /// How the link is secured.
+    pub security: Security,
+    /// Where the other side connects.
+    pub listener: std::net::TcpListener,
+    /// Whom to dial.
+    pub peer: Option<HostPort>,
+    /// Wakes it.
+    pub signals: Arc<Signals>,
+    /// What it is told.
+    pub commands: mpsc::UnboundedReceiver<ToLink>,
+    /// Whom it tells.
+    pub events: mpsc::UnboundedSender<Event>,
+}
+
+/// The end of the program waits until everything is confirmed.
+#[derive(Debug)]
+struct Flush {
+    done: oneshot::Sender<u64>,
+    /// When there was last a link, or the wait began.
+    linked_ms: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+struct Driver {
+    replicator: Replicator,
+    clock: HostClock,
+    backend: Backend,
+    links: Links,
+    shared: Arc<Shared>,
+    party: usize,
+    signals: Arc<Signals>,
+    commands: mpsc::UnboundedReceiver<ToLink>,
+    events: mpsc::UnboundedSender<Event>,
+    dialled: mpsc::Receiver<Dialled>,
+    greeted: mpsc::Receiver<Greeted>,
+    tick: Interval,
+    /// Until this ends, wake-ups are collected.
+    gather: Pin<Box<Sleep>>,
+    gathering: bool,
+    /// Numbers have changed that are not published yet.
+    stale: bool,
+    publish_later: Pin<Box<Sleep>>,
+    publisher: Publisher,
+    told: LinkState,
+    /// The main thread waits to be told.
+    connected_anew: bool,
+    flush: Option<Flush>,
+}
+
+/// Runs the link thread for ever.
+///
+/// # Errors
+/// The listener cannot be used.
+pub async fn run(parts: Parts) -> std::io::Result<()> {
+    let Parts { replicator, party, shared, clock, stats, memcached, pair_id, security, listener, peer, .. } = parts;
+    let door = Rc::new(Door::default());
+    let (offer, dialled) = mpsc::channel(OFFERS);
+    if let Some(peer) = peer {
+        spawn_local(dial::dial(peer, security.clone(), Rc::clone(&door), offer));
+    }
+    let (offer, greeted) = mpsc::channel(OFFERS);
+    spawn_local(accept::accept(TcpListener::from_std(listener)?, security, Arc::clone(&stats), offer));
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let driver = Driver {
+        links: Links::new(shared.clock.replica(), pair_id, door, Arc::clone(&stats)),
+        publisher: Publisher::new(stats),
+        backend: Backend::new(memcached),
+        replicator,
+        clock,
+        shared,
+        party,
+        signals: parts.signals,
+        commands: parts.commands,
+        events: parts.events,
+        dialled,
+        greeted,
+        tick,
+        gather: Box::pin(sleep(Duration::ZERO)),
+        gathering: false,
+        stale: false,
+        publish_later: Box::pin(sleep(Duration::ZERO)),
+        told: LinkState::default(),
+        connected_anew: false,
+        flush: None,
+    };
+    driver.forever().await;
+    Ok(())
+}
+
+impl Driver {
+    async fn forever(mut self) {
+        loop {
+            std::future::poll_fn(|cx| self.poll_turn(cx)).await;
+            let now = self.clock.now();
+            self.links.look_after(&mut self.replicator, now);
+            self.backend.follow(&mut self.replicator);
+            self.tell();
+            self.flushed(now);
+            if !self.publisher.publish(&self.replicator, &self.shared, now) && !self.stale {
+                self.publish_later.as_mut().reset(tokio::time::Instant::now() + PUBLISH_LATER);
+                self.stale = true;
+            }
+        }
+    }
+
+    /// Sends what there is, and takes in what is ready. Ready when anything was.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = self.clock.now();
+        let mut progress = self.poll_write(cx, now);
+        while let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
+            self.command(command, now);
+            progress = true;
+        }
+        while let Poll::Ready(Some(dialled)) = self.dialled.poll_recv(cx) {
+            self.links.dialled(&mut self.replicator, dialled, now);
+            progress = true;
+        }
+        while let Poll::Ready(Some(greeted)) = self.greeted.poll_recv(cx) {
+            self.links.greeted(&mut self.replicator, greeted, now);
+            progress = true;
+        }
+        if self.tick.poll_tick(cx).is_ready() {
+            self.replicator.turn(now);
+            progress = true;
+        }
+        if self.stale && self.publish_later.as_mut().poll(cx).is_ready() {
+            self.stale = false;
+            progress = true;
+        }
+        progress |= self.poll_woken(cx, now);
+        match self.backend.poll_commands(&mut self.replicator, cx, now) {
+            Ok(moved) => progress |= moved,
+            Err(why) => {
+                self.lost(&why);
+                progress = true;
+            }
+        }
+        progress |= self.backend.poll_dump(&mut self.replicator, cx, now);
+        progress |= self.links.poll_read(&mut self.replicator, cx, now);
+        if progress { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
+        let written = self.links.poll_write(&mut self.replicator, cx, now);
+        match self.backend.poll_write(&mut self.replicator, cx) {
+            Ok(()) => written,
+            Err(why) => {
+                self.lost(&why);
+                true
+            }
+        }
+    }
+
+    /// A wake-up by a worker.
+    fn poll_woken(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
+        if self.gathering {
+            if self.gather.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            self.gathering = false;
+        }
+        let Some(signal) = self.signals.of(self.party) else { return false };
+        if signal.poll_raised(cx).is_pending() {
+            return false;
+        }
+        self.replicator.woken(now);
+        self.gather.as_mut().reset(tokio::time::Instant::now() + GATHER);
+        self.gathering = true;
+        true
+    }
+
+    fn command(&mut self, command: ToLink, now: Now) {
+        match command {
+            ToLink::Connect { stream, content, incarnation, done } => {
+                let attached = stream.attach().map_err(|error| error.to_string());
+                let _ = done.send(attached.map(|stream| {
+                    self.backend.connected(stream, self.shared.item_size_max());
+                    self.replicator.memcached_connected(content, incarnation, now);
+                    self.connected_anew = true;
+                }));
+            }
+            ToLink::Disconnect { done } => {
+                self.give_up();
+                let _ = done.send(());
+            }
+            ToLink::Flush { done } => self.flush = Some(Flush { done, linked_ms: now.mono_ms() }),
+        }
+    }
+
+    fn give_up(&mut self) -> bool {
+        let had = self.backend.disconnected();
+        if had {
+            self.replicator.memcached_lost();
+        }
+        had
+    }
+
+    fn lost(&mut self, why: &str) {
+        if self.give_up() {
+            tracing::warn!("connection of replication to memcached lost: {why}");
+            let _ = self.events.send(Event::Lost { party: self.party });
+        }
+    }
+
+    fn tell(&mut self) {
+        // Whether memcached is there is the main thread's business, which need not turn clients away for every lost
+        // connection.
+        let state = match self.replicator.is_connected() {
+            true => LinkState {
+                ready: self.replicator.is_ready(),
+                cold: self.replicator.is_cold(),
+                fenced: self.links.is_fenced(),
+            },
+            false => LinkState { fenced: self.links.is_fenced(), ..self.told },
+        };
+        self.links.set_syncing(!state.ready);
+        if std::mem::take(&mut self.connected_anew) || state != self.told {
+            self.told = state;
+            let _ = self.events.send(Event::Link(state));
+        }
+    }
+
+    fn flushed(&mut self, now: Now) {
+        let Some(mut flush) = self.flush.take() else { return };
+        let left = self.replicator.unconfirmed();
+        if self.replicator.is_linked() {
+            flush.linked_ms = now.mono_ms();
+        }
+        let without_link = Duration::from_millis(now.mono_ms().saturating_sub(flush.linked_ms));
+        if left == 0 || without_link > FLUSH_WITHOUT_LINK {
+            let _ = flush.done.send(left);
+        } else {
+            self.flush = Some(flush);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! I/O: a worker thread serves its clients.
+//!
+//! All of a thread happens in one runtime on one thread, so its tasks share [`worker::Serving`] without locks:
+//!
+//! | module | its task |
+//! | --- | --- |
+//! | [`worker`] | the thread, and what to do with each client after something happened |
+//! | [`accept`] | takes connections from a listener |
+//! | [`client`] | reads from one client, and waits until it can be written to |
+//! | [`upstream`] | writes to memcached once per turn, and reads its answers |
+//! | [`private`] | carries a command out on a connection of its own |
+//! | [`budget`] | bounds of the memory of all clients |
+//!
+//! The way of a request: the client's task reads it into the thread's scratch buffer and gives it to the pure worker. The
+//! task that writes upstream is woken behind all clients that are ready in this turn, so their requests leave in one
+//! write. Answers are written to the clients directly from the task that reads them; a client's own task is woken only
+//! when its socket is full.
+
+pub mod accept;
+pub mod budget;
+pub mod client;
+pub mod private;
+pub mod upstream;
+pub mod worker;
