@@ -196,7 +196,8 @@ impl Shared {
             Expiry::Never => 0,
             Expiry::At(ms) if ms <= now.mono_ms() => -1,
             Expiry::At(ms) => {
-                let unix_ms = (ms as i64).saturating_sub(now.mono_ms() as i64).saturating_add(self.memcached_unix_ms(now));
+                let unix_ms =
+                    (ms as i64).saturating_sub(now.mono_ms() as i64).saturating_add(self.memcached_unix_ms(now));
                 unix_ms.saturating_add(999).div_euclid(1000)
             }
         }

@@ -32,7 +32,7 @@ const QUEUE_RECORDS: usize = 1 << 16;
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
-    /// The sender's clock when it was sent, and ours when it came (monotonic milliseconds).
+    /// The sender's monotonic clock when it was sent, and ours at that instant (milliseconds).
     pub(super) clocks: (u64, u64),
 }
 

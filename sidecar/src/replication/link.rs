@@ -97,6 +97,8 @@ pub(super) struct Link {
     /// The content of the peer that a full resync was begun for.
     filled: u64,
     skew_us: i64,
+    /// Our monotonic clock less the peer's, in milliseconds.
+    mono_difference: Option<i64>,
     failed: Option<LinkError>,
 }
 
@@ -125,6 +127,7 @@ impl Link {
             digest_asked: Version::ZERO,
             filled: 0,
             skew_us: 0,
+            mono_difference: None,
             failed: None,
         }
     }
@@ -137,7 +140,7 @@ impl Replicator {
         let link = &mut self.link;
         link.digest_asked = hello.floor;
         (link.state, link.heard_ms, link.beat_ms, link.failed) = (State::Greeting, now.mono_ms(), now.mono_ms(), None);
-        (link.peer, link.cursor) = (None, None);
+        (link.peer, link.cursor, link.mono_difference) = (None, None, None);
         link.output.clear();
         Frame::Hello(hello).encode(&mut link.output);
     }
@@ -213,6 +216,7 @@ impl Replicator {
             incarnation: journal.number(Field::Incarnation),
             clock,
             wall_us: now.wall_us,
+            mono_ms: now.mono_ms(),
             wanted: wanted.then_some(Wanted { log, next, watermark }),
             floor: journal.version(Field::Floor),
             flush: self.shared.flush(),
@@ -251,7 +255,8 @@ impl Replicator {
                 self.acked(next, position, now);
                 Ok(())
             }
-            (Frame::Heartbeat { clock, wall_us, trim }, State::Open) => {
+            (Frame::Heartbeat { clock, wall_us, mono_ms, trim }, State::Open) => {
+                self.peer_clock(mono_ms, now);
                 self.observe(clock);
                 self.link.skew_us = wall_us.wrapping_sub(now.wall_us) as i64;
                 self.trim(trim);
@@ -260,6 +265,13 @@ impl Replicator {
             (Frame::Unknown(_), State::Open) => Ok(()),
             _ => Err(LinkError::Unexpected),
         }
+    }
+
+    /// The peer's monotonic clock showed `mono_ms` when it sent what came now. The message that was the least time on its
+    /// way tells the difference of the clocks best.
+    fn peer_clock(&mut self, mono_ms: u64, now: Now) {
+        let difference = (now.mono_ms() as i64).wrapping_sub(mono_ms as i64);
+        self.link.mono_difference = Some(self.link.mono_difference.map_or(difference, |known| known.min(difference)));
     }
 
     fn observe(&self, version: Version) {
@@ -284,6 +296,7 @@ impl Replicator {
             return Err(self.refuse(Refusal::SameReplica));
         }
         self.observe(hello.clock);
+        self.peer_clock(hello.mono_ms, now);
         self.link.state = State::Open;
         self.link.skew_us = hello.wall_us.wrapping_sub(now.wall_us) as i64;
         self.peer_log(&hello);
@@ -432,7 +445,9 @@ impl Replicator {
         if lens.len() != count as usize {
             return Err(LinkError::Unexpected);
         }
-        let batch = Arc::new(Batch { bytes: records.to_vec(), clocks: (now_ms, now.mono_ms()) });
+        self.peer_clock(now_ms, now);
+        let arrived = (now_ms as i64).saturating_add(self.link.mono_difference.unwrap_or_default()).max(0) as u64;
+        let batch = Arc::new(Batch { bytes: records.to_vec(), clocks: (now_ms, arrived) });
         for (index, (offset, len)) in lens.into_iter().enumerate() {
             self.apply.push(&batch, offset, len, (log, first + index as u64));
         }
@@ -553,7 +568,8 @@ impl Replicator {
             self.link.beat_ms = now.mono_ms();
             let clock = self.shared.next_version(now);
             let trim = self.link.acked;
-            Frame::Heartbeat { clock, wall_us: now.wall_us, trim }.encode(&mut self.link.output);
+            let (wall_us, mono_ms) = (now.wall_us, now.mono_ms());
+            Frame::Heartbeat { clock, wall_us, mono_ms, trim }.encode(&mut self.link.output);
             let unsent = self.shared.journal().table().len_of(List::Unsent) > 0;
             if self.resync_plan().is_none() {
                 if unsent {

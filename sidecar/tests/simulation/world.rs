@@ -374,8 +374,12 @@ impl World {
             }
             _ => {
                 // Relative times count from when memcached and the sidecar read them: nothing may be on its way for seconds.
-                self.run_all(0)?;
-                self.run_all(1)?;
+                for side in 0..2 {
+                    self.run_all(side)?;
+                    for _ in 0..40 {
+                        self.carry(side)?;
+                    }
+                }
                 let us = self.rng.u64(500_000..4_000_000);
                 self.pass_time(us);
             }
