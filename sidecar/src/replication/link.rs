@@ -94,6 +94,10 @@ pub(super) struct Link {
     lags: Vec<u64>,
     sampled: u64,
     digest_asked: Version,
+    /// The content of the peer as far as its log has been applied.
+    pub(super) peer_incarnation: u64,
+    /// Our greeting asked for everything.
+    asked_for_all: bool,
     /// The content of the peer that a full resync was begun for.
     filled: u64,
     skew_us: i64,
@@ -125,6 +129,8 @@ impl Link {
             lags: Vec::new(),
             sampled: 0,
             digest_asked: Version::ZERO,
+            peer_incarnation: 0,
+            asked_for_all: false,
             filled: 0,
             skew_us: 0,
             mono_difference: None,
@@ -139,8 +145,9 @@ impl Replicator {
         let hello = self.hello(now);
         let link = &mut self.link;
         link.digest_asked = hello.floor;
+        link.asked_for_all = hello.wanted.is_none();
         (link.state, link.heard_ms, link.beat_ms, link.failed) = (State::Greeting, now.mono_ms(), now.mono_ms(), None);
-        (link.peer, link.cursor, link.mono_difference) = (None, None, None);
+        (link.peer, link.cursor, link.mono_difference, link.filled) = (None, None, None, 0);
         link.output.clear();
         Frame::Hello(hello).encode(&mut link.output);
     }
@@ -308,7 +315,13 @@ impl Replicator {
         if hello.flush > self.shared.flush() {
             self.flush_wanted(hello.flush);
         }
+        self.link.peer_incarnation = hello.incarnation;
         self.begin_sending(&hello, now);
+        if self.link.asked_for_all {
+            // Whatever came in between: the peer has given up what it was sending.
+            self.shared.journal().set(Field::Filling, NEEDS_ALL);
+            self.ask_for_all();
+        }
         self.link.peer = Some(hello);
         self.progress_ms = now.mono_ms();
         Ok(())
@@ -346,18 +359,18 @@ impl Replicator {
             return;
         }
         let newer_than = wanted.map_or(Version::ZERO, |w| w.watermark);
-        if wanted.is_none() {
-            self.link.filled = hello.incarnation;
+        let kind = if newer_than > Version::ZERO { ResyncKind::Incremental } else { ResyncKind::Full };
+        self.log_anew();
+        if wanted.is_some() {
+            self.resync_start(Plan { kind, newer_than: Some(newer_than), digest }, now);
+        } else {
+            // It begins at the mark in the peer's log: first everything that the peer wrote before has to be here.
+            self.resync_stop();
         }
-        let kind = match wanted {
-            Some(_) if newer_than > Version::ZERO => ResyncKind::Incremental,
-            _ => ResyncKind::Full,
-        };
-        self.send_anew(Plan { kind, newer_than: Some(newer_than), digest }, now);
     }
 
     /// The log cannot go on: what is in it and what fell out of it is brought by a resync.
-    fn send_anew(&mut self, plan: Plan, now: Now) {
+    fn log_anew(&mut self) {
         {
             let mut journal = self.shared.journal();
             journal.drop_log();
@@ -366,10 +379,7 @@ impl Replicator {
             self.link.acked = next;
             // What is about no key is in no table: it may have been in the log that was dropped.
             let (flush, (due, due_version)) = (self.shared.flush(), journal.flush_due());
-            let lost = journal.number(Field::Filling) == NEEDS_ALL;
-            let incarnation = journal.number(Field::Incarnation);
             for (wanted, record) in [
-                (lost, Record::Mark(Mark::ContentLost(incarnation))),
                 (flush > Version::ZERO, Record::Flush { version: flush }),
                 (due != Expiry::Never, Record::FlushAt { version: due_version, due }),
             ] {
@@ -383,7 +393,16 @@ impl Replicator {
         self.link.watermarks.clear();
         self.link.settling.clear();
         self.link.samples.clear();
-        self.resync_start(plan, now);
+        self.ask_for_all();
+    }
+
+    /// Asks the peer for everything, where it is needed: behind all that was written here before.
+    fn ask_for_all(&self) {
+        let mut journal = self.shared.journal();
+        if journal.number(Field::Filling) == NEEDS_ALL {
+            let incarnation = journal.number(Field::Incarnation);
+            journal.append_record(&Record::Mark(Mark::ContentLost(incarnation)));
+        }
     }
 
     /// The log has dropped entries that the peer lacks.
@@ -405,7 +424,8 @@ impl Replicator {
             plan.newer_than = [plan.newer_than, other.newer_than].into_iter().flatten().min();
             plan.digest = plan.digest.max(other.digest);
         }
-        self.send_anew(plan, now);
+        self.log_anew();
+        self.resync_start(plan, now);
     }
 
     pub(super) fn link_resync_ended(&mut self, end: u64, plan: Plan) {
@@ -497,10 +517,11 @@ impl Replicator {
                     journal.set(Field::PeerWatermark, version.raw());
                 }
             }
-            Mark::ResyncStart(kind, _) => {
+            Mark::ResyncStart(kind, incarnation) => {
                 self.progress_ms = now.mono_ms();
                 let mut journal = self.shared.journal();
-                if kind == ResyncKind::Full && journal.number(Field::Filling) == NEEDS_ALL {
+                let ours = journal.number(Field::Incarnation) == incarnation;
+                if kind == ResyncKind::Full && ours && journal.number(Field::Filling) == NEEDS_ALL {
                     journal.set(Field::Filling, BEGUN);
                 }
             }
@@ -512,11 +533,13 @@ impl Replicator {
                 self.synced |= journal.number(Field::Filling) == FILLED;
             }
             Mark::ContentLost(incarnation) => {
+                self.link.peer_incarnation = incarnation;
                 let known = std::mem::replace(&mut self.link.filled, incarnation) == incarnation;
                 if !known && !self.shared.broken(Rule::NewIncarnationGetsAll) {
                     self.link.watermark = Version::ZERO;
                     self.link.watermarks.clear();
-                    let digest = self.resync_plan().and_then(|plan| plan.digest);
+                    let floor = self.link.peer.as_ref().map(|peer| peer.floor).filter(|floor| *floor > Version::ZERO);
+                    let digest = self.resync_plan().and_then(|plan| plan.digest).max(floor);
                     self.resync_start(Plan { kind: ResyncKind::Full, newer_than: Some(Version::ZERO), digest }, now);
                 }
             }

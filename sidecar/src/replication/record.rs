@@ -106,7 +106,7 @@ impl ResyncKind {
 pub enum Mark {
     /// Every write that the sender made up to this version is before this place.
     Watermark(Version),
-    /// A resync begins; about so many items will come.
+    /// A resync begins, for the content of the receiver that has this incarnation.
     ResyncStart(ResyncKind, u64),
     /// The resync is complete.
     ResyncEnd(ResyncKind),
@@ -241,8 +241,8 @@ impl<'a> Record<'a> {
             Record::FlushAt { version, due } => keyed(out, kind::FLUSH_AT, b"", [version.raw(), due.to_raw()]),
             Record::Mark(mark) => match mark {
                 Mark::Watermark(version) => keyed(out, kind::WATERMARK, b"", [version.raw()]),
-                Mark::ResyncStart(resync, total) => {
-                    keyed(out, kind::RESYNC_START, b"", [resync as u64, total]);
+                Mark::ResyncStart(resync, incarnation) => {
+                    keyed(out, kind::RESYNC_START, b"", [resync as u64, incarnation]);
                 }
                 Mark::ResyncEnd(resync) => keyed(out, kind::RESYNC_END, b"", [resync as u64]),
                 Mark::ContentLost(incarnation) => keyed(out, kind::CONTENT_LOST, b"", [incarnation]),

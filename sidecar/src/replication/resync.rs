@@ -140,7 +140,7 @@ impl Replicator {
         let number = self.resync.jobs;
         let (budget, budget_ms) = (0, now.mono_ms());
         self.counters.resyncs[plan.kind as usize] += 1;
-        self.shared.journal().append_record(&Record::Mark(Mark::ResyncStart(plan.kind, 0)));
+        self.shared.journal().append_record(&Record::Mark(Mark::ResyncStart(plan.kind, self.link.peer_incarnation)));
         self.resync.job = Some(Job { number, plan, phase: Phase::Table, done: 0, listed: 0, budget, budget_ms });
     }
 
