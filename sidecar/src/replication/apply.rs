@@ -335,9 +335,14 @@ impl Replicator {
     }
 
     fn send_delete(&mut self, ticket: u64, key: &[u8], hash: u64, version: Version, compare: Option<u64>) {
-        let seq = self.apply.incoming(ticket).map_or(0, |i| i.seq);
+        let peer = self.link.peer.as_ref().map_or(0, |peer| peer.boot);
+        // A log that is no more says nothing about when its deletes are settled: they are told back.
+        let place = match self.apply.incoming(ticket) {
+            Some(incoming) if incoming.log == peer => (List::Remote, incoming.seq),
+            _ => (List::Unsent, 0),
+        };
         if !self.shared.broken(Rule::RemoteDeleteIsRemembered) {
-            self.shared.journal().note(hash, key, Write::Delete(version), List::Remote, seq);
+            self.shared.journal().note(hash, key, Write::Delete(version), place.0, place.1);
         }
         self.shared.stripes.wrote(self.shared.stripes.of(hash), version);
         encode::delete(&mut self.upstream, key, compare);

@@ -147,7 +147,7 @@ impl Replicator {
         link.digest_asked = hello.floor;
         link.asked_for_all = hello.wanted.is_none();
         (link.state, link.heard_ms, link.beat_ms, link.failed) = (State::Greeting, now.mono_ms(), now.mono_ms(), None);
-        (link.peer, link.cursor, link.mono_difference, link.filled) = (None, None, None, 0);
+        (link.peer, link.cursor, link.mono_difference) = (None, None, None);
         link.output.clear();
         Frame::Hello(hello).encode(&mut link.output);
     }
@@ -366,6 +366,7 @@ impl Replicator {
         } else {
             // It begins at the mark in the peer's log: first everything that the peer wrote before has to be here.
             self.resync_stop();
+            self.link.filled = 0;
         }
     }
 
