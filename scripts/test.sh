@@ -9,7 +9,7 @@ say "clippy"
 cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 
 say "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
 say "dependencies: licences, bans, sources"
 if cargo_tool cargo-deny 0.20.2; then
