@@ -32,6 +32,7 @@ pub enum LogLevel {
 ///
 /// Each flag can be given as an environment variable, too; the command line wins, and an empty variable is as none.
 /// Sizes accept k, m and g for powers of 1024. Port 0 means any free port, and the log says which.
+#[allow(rustdoc::broken_intra_doc_links, reason = "the text is for a terminal; [::] is an address")]
 #[derive(Debug, Parser)]
 #[command(name = "memcached-sidecar", version, disable_help_subcommand = true)]
 #[command(override_usage = "memcached-sidecar --memcached ADDR --pair-id NAME --replica-id 0|1\n       \

@@ -1,0 +1,68 @@
+# Everything a developer runs. Each target does its own set-up and says what it does.
+#
+# What is built or fetched stays outside of the checkout, in $XDG_CACHE_HOME/replicated-memcached (default: ~/.cache).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+export RMC_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/replicated-memcached
+export CARGO_TARGET_DIR ?= $(RMC_CACHE)/target
+
+# how long `make fuzz` and `make test` run each fuzz target, seconds
+export FUZZ_SECONDS ?= 60
+# how many histories `make simulate` and `make test` play
+export RMC_SIM_HISTORIES ?= 20000
+
+.PHONY: help
+help: ## This list
+	@echo "make targets:"
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 16
+	@echo "caches: $(RMC_CACHE), cargo builds in $(CARGO_TARGET_DIR)"
+
+.PHONY: tools
+tools: ## Check that this machine can build; says what to install
+	@scripts/tools.sh
+
+.PHONY: build
+build: tools ## Release binaries at target/release/{memcached-sidecar,e2e}
+	cargo build --release --locked --workspace --bins
+	@scripts/install-binaries.sh
+
+.PHONY: demo-local
+demo-local: build ## A replicating pair of processes on this machine: writes, a crash, the data back
+	target/release/e2e demo-local
+
+.PHONY: test
+test: tools ## Everything that is checked; a skip says why, and is a failure with CI=true
+	@scripts/test.sh
+
+.PHONY: lint
+lint: tools ## Only formatting, clippy, documentation and dependencies
+	@scripts/test.sh lint
+
+.PHONY: simulate
+simulate: tools ## Play RMC_SIM_HISTORIES (default 20000) of two replicas, or replay the one of RMC_SIM_SEED
+	cargo test --locked -p sidecar --all-features --test simulation -- --nocapture \
+		$(if $(RMC_SIM_SEED),one_seed,histories_hold)
+
+.PHONY: bench
+bench: build ## The table of speed against plain memcached, as ratios of one run
+	target/release/e2e bench
+
+.PHONY: fuzz
+fuzz: tools ## Fuzz every decoder of bytes from outside for FUZZ_SECONDS (default 60)
+	fuzz/run.sh "$(FUZZ_SECONDS)"
+
+.PHONY: generate
+generate: tools ## Write docs/flags.md from the program
+	GENERATE=1 cargo test --quiet --locked -p sidecar --test reference
+
+.PHONY: format
+format: tools ## Format all code
+	cargo fmt --all
+
+.PHONY: clean
+clean: ## Remove what was built; what was fetched stays
+	rm -rf "$(CARGO_TARGET_DIR)" target
