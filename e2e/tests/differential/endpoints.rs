@@ -36,6 +36,7 @@ impl Endpoints {
             memcached: Address::Unix(socket),
             peer: None,
             replica_id: 0,
+            pair_id: "e2e".to_owned(),
             state_dir: Some(state_dir),
             tls_dir: None,
             arguments: ["--warmup-deadline", "0", "--threads", "2"].map(String::from).to_vec(),
