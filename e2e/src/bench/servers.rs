@@ -55,7 +55,7 @@ impl Servers {
         let executable = memcached::find(Suite::Any)?;
         let threads = threads.to_string();
         let arguments: Vec<String> =
-            ["-t", &threads, "-m", MEMORY, "-c", "30000"].iter().map(|&argument| argument.to_owned()).collect();
+            ["-t", &threads, "-m", MEMORY].iter().map(|&argument| argument.to_owned()).collect();
         let strings: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let mut options = PairOptions::new("bench", &executable).memcached([&strings, &strings]);
         options.sidecar_arguments = ["--threads", &threads].map(String::from).to_vec();
@@ -157,8 +157,10 @@ impl Twemproxy {
         let mut command = Command::new(program);
         command.arg("-c").arg(&configuration).args(["-a", "127.0.0.1", "-v", "3"]);
         command.args(["-s", &statistics.address().port().to_string()]);
-        drop(statistics);
-        let process = Process::spawn("nutcracker", &mut command, &pair.logs().join("twemproxy.log"))?;
+        // Debian's would log to a place that only its package makes.
+        let log = pair.logs().join("twemproxy.log");
+        command.arg("-o").arg(&log);
+        let process = Process::spawn("nutcracker", &mut command, &log)?;
         wait_for("twemproxy to answer", Duration::from_secs(10), || {
             Client::connect(&Address::Tcp(port.address())).ok()?.exchange("get nothing").ok()
         })?;

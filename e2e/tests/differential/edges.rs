@@ -236,6 +236,28 @@ fn all(suite: Suite) -> Result<()> {
     endpoints.compare_all(&commands())
 }
 
+/// A set that finds no memory drops the old value, like one that is too large.
+#[test]
+fn out_of_memory() -> Result<()> {
+    let mut case = Case::new("4", "out of memory");
+    let value = key(10_000);
+    for number in 0..900 {
+        case = case.ask(set(&format!("o{number}"), &value));
+    }
+    let case = case
+        .ask(set("o5", &value))
+        .ask("get o5\r\n")
+        .ask(set("o6", &value).replace("set", "add"))
+        .ask(set("o7", &value).replace("set", "replace"))
+        .ask("append o8 0 0 1\r\nx\r\n")
+        .ask("get o7\r\nget o8\r\n")
+        .shows("SERVER_ERROR out of memory storing object")
+        .one_segment();
+    let arguments = ["-M", "-m", "8", "-t", "1", "-o", "no_lru_maintainer,slab_automove=0"];
+    let run = |&suite| Endpoints::start("memory", suite, &arguments)?.compare_all(std::slice::from_ref(&case));
+    Suite::TESTED.iter().try_for_each(run)
+}
+
 #[test]
 fn edge_cases_on_1_6_38() -> Result<()> {
     all(Suite::Trixie)

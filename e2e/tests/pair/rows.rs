@@ -143,6 +143,28 @@ fn a_delete_of_what_is_missing_here_replicates() -> Result<()> {
     pair.wait_equal()
 }
 
+/// A set that fails for want of memory has dropped the old value, here and there.
+#[test]
+fn a_set_without_memory_replicates_as_a_delete() -> Result<()> {
+    let options = crate::options("no-memory")?.memcached([&["-M", "-m", "8"], &["-M", "-m", "64"]]);
+    let pair = Pair::start(&options)?;
+    let mut client = pair.a.client()?;
+    let value = "x".repeat(10_000);
+    let full =
+        (0..2000).find_map(|number| match client.store("set", &format!("key:{number}"), 0, 0, value.as_bytes()) {
+            Ok(answer) if answer == "STORED" => None,
+            other => Some(other),
+        });
+    let answer = full.unwrap_or_else(|| Ok("never full".to_owned()))?;
+    ensure!(answer == "SERVER_ERROR out of memory storing object", "{answer}");
+    pair.b.wait_value("key:1", Some(&value))?;
+    let answer = client.store("set", "key:1", 0, 0, value.as_bytes())?;
+    ensure!(answer == "SERVER_ERROR out of memory storing object", "{answer}");
+    pair.a.wait_value("key:1", None)?;
+    pair.b.wait_value("key:1", None)?;
+    pair.wait_equal()
+}
+
 #[test]
 fn flush_all_replicates() -> Result<()> {
     let pair = crate::pair("flush")?;

@@ -133,3 +133,37 @@ fn the_wrong_pair_is_refused() -> Result<()> {
     }
     pair.a.wait_linked(true)
 }
+
+/// Anything at all on the replication port, with TLS and without: the pair goes on.
+#[test]
+fn garbage_on_the_replication_port() -> Result<()> {
+    for tls in [true, false] {
+        let mut options = options(if tls { "garbage-tls" } else { "garbage" })?;
+        options.tls = tls;
+        let pair = Pair::start(&options)?;
+        let mut random = 7_u64;
+        for number in 0..200_u32 {
+            let mut byte = || {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (random >> 56) as u8
+            };
+            let length = u16::from(byte()) * 4;
+            let mut bytes: Vec<u8> = (0..length).map(|_| byte()).collect();
+            if number.is_multiple_of(3) {
+                // A length prefix that promises a lot.
+                bytes.splice(0..0, [0xff, 0xff, 0xff, 0x7f]);
+            }
+            let mut stream = connect(&pair)?;
+            // Refusing early is right.
+            let _ = stream.write_all(&bytes);
+        }
+        // One that says nothing must not be in the way for ever either.
+        let silent = connect(&pair)?;
+        pair.a.wait_linked(true)?;
+        pair.a.client()?.set("key", "value")?;
+        pair.b.wait_value("key", Some("value"))?;
+        drop(silent);
+        pair.wait_equal()?;
+    }
+    Ok(())
+}
