@@ -16,7 +16,7 @@ use crate::script::{Case, Cut};
 /// One write of a client. `@` stands for what makes the keys of a history its own.
 #[derive(Clone)]
 struct Batch {
-    /// None: a connection of its own, which ends with these bytes
+    /// None: a connection of its own
     connection: Option<usize>,
     bytes: Vec<u8>,
 }
@@ -77,12 +77,13 @@ fn storage(lines: usize) -> impl Strategy<Value = String> {
     )
 }
 
+/// Its flags are never left out: the cas number, which is not the same on both sides, would become a length.
 fn compare_and_swap(lines: usize) -> impl Strategy<Value = String> {
     let token = word(
         &["<cas:@a>", "<cas:@b>", "<cas:@c>", "<cas:@d>", "<old:@a>", "<old:@b>"],
         &["0", "-1", "x", "", "18446744073709551615", "9999999999999999999999"],
     );
-    (key(), flags(), exptime(), value(lines), token, noreply()).prop_map(
+    (key(), word(&["0", "5"], &["x", "-1", "4294967296"]), exptime(), value(lines), token, noreply()).prop_map(
         |(key, flags, exptime, value, token, noreply)| {
             format!("cas {key} {flags} {exptime} {} {token}{noreply}\r\n{value}\r\n", value.len())
         },
@@ -159,6 +160,8 @@ fn broken_history() -> impl Strategy<Value = History> {
     let damage = proptest::collection::vec((index, 0_u8..3, any::<u8>()), 1..4);
     (history(0), damage).prop_map(|((mut batches, seed), damage)| {
         for bytes in batches.iter_mut().map(|batch| &mut batch.bytes) {
+            // Without cas numbers, which damage might turn into lengths; those are not the same on both sides.
+            *bytes = bytes.iter().map(|&byte| if byte == b'<' { b'9' } else { byte }).collect();
             for (index, kind, byte) in &damage {
                 let at = index.index(bytes.len().max(1));
                 let removed = if *kind == 2 { at } else { at + 1 };
@@ -190,13 +193,10 @@ fn case(batches: &[Batch], number: u32, padding: usize) -> Case {
     };
     let mut case = Case::new("random", "shrunk");
     case.patience = Duration::from_secs(3);
-    for batch in batches {
+    for (number, batch) in batches.iter().enumerate() {
         // Line ends complete a value that was announced too long.
         let bytes = [fill_in(&batch.bytes), b"\r\n".repeat(padding)].concat();
-        case = match batch.connection {
-            Some(connection) => case.ask_on(connection, bytes),
-            None => case.last(bytes),
-        };
+        case = case.ask_on(batch.connection.unwrap_or(100 + number), bytes);
     }
     case.ask_on(9, fill_in(b"gets @a @b @c @d\r\n"))
 }
@@ -223,7 +223,7 @@ fn run(
         prop_assume!(batches.iter().all(|batch| comparable(&batch.bytes)));
         number.set(number.get() + 1);
         let (case, cut) = (case(&batches, number.get(), padding), Cut::Random(seed));
-        // Memcached itself waits for more if the damage made a very long value.
+        // Memcached itself waits for more if the damage has made a very long value.
         let expected = endpoints.reference(&case, cut);
         let expected = expected.map_err(|error| TestCaseError::reject(format!("{error:#}")))?;
         let compared = endpoints.compare_with(&expected, &case, cut);
