@@ -284,7 +284,7 @@ pub struct Excerpt<'a>(
 
 impl std::fmt::Debug for Excerpt<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const SHOWN: usize = 400;
+        const SHOWN: usize = 200;
         match (self.0.get(..SHOWN), self.0.get(self.0.len().saturating_sub(SHOWN)..)) {
             (Some(head), Some(tail)) if self.0.len() > 2 * SHOWN => {
                 let left_out = self.0.len() - 2 * SHOWN;

@@ -4,12 +4,17 @@
 //!   them: signals, restarts, faults on the replication link.
 //! - [`client`], [`admin`] and [`contents`] look: raw bytes of the memcached protocol, `/readyz` and `/metrics`,
 //!   everything a memcached holds.
+//! - [`load`] makes load, [`bench`] measures with it.
+//! - [`demo`] shows a pair to a person.
 //!
 //! Nothing here depends on the sidecar's code: only on its flags, its ports and what it answers.
 
 pub mod admin;
+pub mod bench;
 pub mod client;
 pub mod contents;
+pub mod demo;
+pub mod load;
 pub mod memcached;
 pub mod paths;
 pub mod process;

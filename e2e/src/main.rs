@@ -1,8 +1,11 @@
 //! `e2e`: runs the pair and checks it from outside.
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::Parser;
 use e2e::memcached::{self, Suite};
+use e2e::{bench, demo};
 
 /// Runs a replicated pair of memcached and checks it from outside.
 #[derive(Parser)]
@@ -14,12 +17,31 @@ enum Arguments {
         #[arg(long, value_enum, default_value = "any")]
         suite: Suite,
     },
+    /// Run a pair as processes on this machine and show what it does; needs no root and leaves nothing running
+    DemoLocal,
+    /// Measure what the pair costs, as ratios to memcached itself
+    Bench(bench::Options),
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse() {
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("e2e: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    match arguments {
         Arguments::Memcached { suite } => {
             println!("{}", memcached::find(suite)?.path.display());
+            Ok(())
+        }
+        Arguments::DemoLocal => demo::run(),
+        Arguments::Bench(options) => {
+            anyhow::ensure!(bench::run(&options)?, "targets were missed");
             Ok(())
         }
     }

@@ -15,6 +15,9 @@ use crate::{admin, contents, paths};
 /// Time for a start, a reconnect or a small resync; generous, since tests share the machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Moves a sidecar's wall clock, for tests.
+const CLOCK_OFFSET: &str = "RMC_CLOCK_OFFSET_SECONDS";
+
 /// How a pair is started.
 #[derive(Clone, Debug)]
 pub struct PairOptions {
@@ -22,8 +25,8 @@ pub struct PairOptions {
     pub name: String,
     /// the memcached of both
     pub memcached: Executable,
-    /// arguments of both memcacheds
-    pub memcached_arguments: Vec<String>,
+    /// arguments of each memcached
+    pub memcached_arguments: [Vec<String>; 2],
     /// arguments of both sidecars
     pub sidecar_arguments: Vec<String>,
     /// how far the wall clock of each sidecar is off
@@ -38,7 +41,7 @@ impl PairOptions {
         PairOptions {
             name: name.to_owned(),
             memcached: memcached.clone(),
-            memcached_arguments: Vec::new(),
+            memcached_arguments: [Vec::new(), Vec::new()],
             sidecar_arguments: vec!["--threads".to_owned(), "2".to_owned()],
             clock_offset_seconds: [0, 0],
             tls: false,
@@ -51,9 +54,23 @@ impl PairOptions {
         self
     }
 
-    /// Adds arguments for both memcacheds.
-    pub fn memcached(mut self, arguments: &[&str]) -> Self {
-        self.memcached_arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+    /// Adds arguments for the memcached of each.
+    pub fn memcached(mut self, arguments: [&[&str]; 2]) -> Self {
+        for (all, added) in self.memcached_arguments.iter_mut().zip(arguments) {
+            all.extend(added.iter().map(|&argument| argument.to_owned()));
+        }
+        self
+    }
+
+    /// Mutual TLS on the link.
+    pub fn with_tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
+    /// Moves the wall clock of each sidecar.
+    pub fn clocks(mut self, seconds: [i64; 2]) -> Self {
+        self.clock_offset_seconds = seconds;
         self
     }
 }
@@ -108,6 +125,34 @@ impl Replica {
         let stats = self.replication_stats()?;
         let value = stats.get(name).with_context(|| format!("no {name} in {stats:?}"))?;
         value.parse().with_context(|| format!("{name} is no number: {value}"))
+    }
+
+    /// Moves the wall clock of the sidecar from its next start on.
+    pub fn set_clock(&mut self, offset_seconds: i64) {
+        let environment = &mut self.sidecar.options.environment;
+        environment.retain(|(name, _)| name != CLOCK_OFFSET);
+        environment.push((CLOCK_OFFSET.to_owned(), offset_seconds.to_string()));
+    }
+
+    /// Kills both processes.
+    pub fn kill(&mut self) {
+        self.sidecar.kill();
+        self.memcached.kill();
+    }
+
+    /// Seconds left of an item's life, asked of memcached itself; None: it is not there, -1: it has no end.
+    pub fn ttl(&self, key: &str) -> Result<Option<i64>> {
+        let line = self.private()?.exchange(&format!("mg {key} t"))?;
+        Ok(line.strip_prefix("HD t").and_then(|seconds| seconds.parse().ok()))
+    }
+
+    /// Waits until a client sees this value, or that there is none.
+    pub fn wait_value(&self, key: &str, value: Option<&str>) -> Result<()> {
+        let mut client = self.client()?;
+        wait_until(&format!("{key} to be {value:?}"), PATIENCE, || {
+            let seen = client.get(key).map_err(|error| format!("{error:#}"))?;
+            if seen.as_deref() == value { Ok(()) } else { Err(format!("{seen:?}")) }
+        })
     }
 
     /// Removes the state file; only sensible while the sidecar does not run.
@@ -186,7 +231,8 @@ impl Pair {
             let home = directory.path().join(name);
             let state_dir = home.join("state");
             std::fs::create_dir_all(&state_dir)?;
-            let arguments: Vec<&str> = options.memcached_arguments.iter().map(String::as_str).collect();
+            let arguments = options.memcached_arguments.get(id).map_or(&[][..], Vec::as_slice);
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             let socket = home.join("memcached.sock");
             let log = logs.join(format!("{name}-memcached.log"));
             let memcached = Memcached::on_socket(&options.memcached, &socket, &arguments, &log)?;
@@ -197,12 +243,13 @@ impl Pair {
             let mut environment = Vec::new();
             let offset = options.clock_offset_seconds.get(id).copied().unwrap_or(0);
             if offset != 0 {
-                environment.push(("RMC_CLOCK_OFFSET_SECONDS".to_owned(), offset.to_string()));
+                environment.push((CLOCK_OFFSET.to_owned(), offset.to_string()));
             }
             let sidecar = SidecarOptions {
                 memcached: Address::Unix(socket),
                 peer: None,
                 replica_id: id,
+                pair_id: "e2e".to_owned(),
                 state_dir: Some(state_dir.clone()),
                 tls_dir: authority.is_some().then_some(tls_dir),
                 arguments: options.sidecar_arguments.clone(),

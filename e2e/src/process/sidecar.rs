@@ -59,6 +59,8 @@ pub struct SidecarOptions {
     pub peer: Option<String>,
     /// 0 or 1
     pub replica_id: usize,
+    /// the name of the pair
+    pub pair_id: String,
     /// where the state file is kept
     pub state_dir: Option<PathBuf>,
     /// certificates; None is `--insecure-replication`
@@ -102,7 +104,7 @@ impl Sidecar {
         command.args(["--replication-listen", &self.replication.address().to_string()]);
         command.args(["--admin-listen", &self.admin.address().to_string()]);
         command.args(["--memcached", &options.memcached.to_string()]);
-        command.args(["--pair-id", "e2e", "--replica-id", &options.replica_id.to_string()]);
+        command.args(["--pair-id", &options.pair_id, "--replica-id", &options.replica_id.to_string()]);
         if let Some(peer) = &options.peer {
             command.args(["--peer", peer]);
         }
@@ -173,6 +175,11 @@ impl Sidecar {
     /// Whether `/readyz` says 200.
     pub fn is_ready(&self) -> bool {
         matches!(admin::get(self.admin.address(), "/readyz"), Ok((200, _)))
+    }
+
+    /// The status of `/livez`.
+    pub fn livez(&self) -> Result<u16> {
+        Ok(admin::get(self.admin.address(), "/livez")?.0)
     }
 
     /// The text of `/metrics`.

@@ -1,0 +1,164 @@
+//! How long a replica takes to become ready again, against the least that it must do.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::Plan;
+use super::report::{Line, Report, Target, short};
+use super::servers::Servers;
+use crate::client::{Address, Client};
+use crate::load::{Workload, closed, open};
+use crate::process::{Memcached, Pair, PairOptions};
+use crate::wait::wait_for;
+
+/// Items changed before an incremental resync.
+const CHANGED: u32 = 1000;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Full and incremental resync of a pair of its own.
+pub(super) fn all(plan: &Plan, servers: &Servers, report: &mut Report, highest: f64) -> Result<()> {
+    if !plan.wants("resync") {
+        return Ok(());
+    }
+    report.heading(&format!("resync of {} items of 100 bytes", plan.resync_items));
+    let items = Workload { prefix: "sync", keys: plan.resync_items, ..Workload::usual(50, 1) };
+    let arguments: Vec<&str> = servers.arguments.iter().map(String::as_str).collect();
+    let mut options = PairOptions::new("bench-resync", &servers.executable).memcached([&arguments, &arguments]);
+    options.sidecar_arguments = ["--backlog", "512m"].map(String::from).to_vec();
+    let mut pair = Pair::start(&options)?;
+    let address = tcp(&pair.b.sidecar.address())?;
+    closed::fill(address, &items)?;
+    wait_items(&pair, plan.resync_items)?;
+
+    let dump = dump_time(&pair)?;
+    let fill = fill_time(&servers.executable, &arguments, &items, &pair)?;
+    let least = dump + fill;
+    let quiet = full(&mut pair, plan.resync_items)?;
+    row(report, "full, to ready", least, quiet, Target::AtMost(1.5));
+    report.line(&format!("  (least: metadump {} s + load {} s)", short(dump.as_secs_f64()), short(fill.as_secs_f64())));
+
+    // The same while the surviving side serves half of its highest load.
+    let rate = highest / 2.0;
+    let p99 = |time: Duration| Ok::<_, anyhow::Error>(open::run(address, &items, rate, time)?.percentile(99.0));
+    let calm = p99(plan.long / 2)?;
+    let over = AtomicBool::new(false);
+    let (busy, p99_during) = std::thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            let mut all = Vec::new();
+            while !over.load(Ordering::Relaxed) {
+                all.push(p99(Duration::from_millis(500))?);
+            }
+            Ok::<_, anyhow::Error>(all)
+        });
+        let busy = full(&mut pair, plan.resync_items);
+        over.store(true, Ordering::Relaxed);
+        let all = client.join().unwrap_or_else(|_| bail!("the load panicked"))?;
+        Ok::<_, anyhow::Error>((busy?, super::report::median(&all)))
+    })?;
+    row(report, "full, the other side serving half its load", least, busy, Target::AtMost(3.0));
+    report.row(&Line {
+        what: "  p99 of its clients meanwhile",
+        direct: format!("{} us", short(calm)),
+        ours: format!("{} us", short(p99_during)),
+        values: &[p99_during / calm],
+        unit: "",
+        target: Target::AtMost(2.0),
+        twemproxy: None,
+    });
+
+    let again = dump_time(&pair)?;
+    let time = incremental(&mut pair)?;
+    row(report, &format!("incremental, {CHANGED} changed, to ready"), again, time, Target::AtMost(1.5));
+    Ok(())
+}
+
+fn row(report: &mut Report, what: &str, least: Duration, took: Duration, target: Target) {
+    report.row(&Line {
+        what,
+        direct: format!("{} s", short(least.as_secs_f64())),
+        ours: format!("{} s", short(took.as_secs_f64())),
+        values: &[took.as_secs_f64() / least.as_secs_f64()],
+        unit: "",
+        target,
+        twemproxy: None,
+    });
+}
+
+fn tcp(address: &Address) -> Result<std::net::SocketAddr> {
+    match address {
+        Address::Tcp(address) => Ok(*address),
+        Address::Unix(path) => bail!("not TCP: {}", path.display()),
+    }
+}
+
+/// Items in a memcached, asked past the sidecar.
+fn items(memcached: &Memcached) -> Option<u64> {
+    let lines = memcached.client().ok()?.lines_until("stats", "END").ok()?;
+    lines.iter().find_map(|line| line.strip_prefix("STAT curr_items ")?.parse().ok())
+}
+
+fn wait_items(pair: &Pair, count: u32) -> Result<()> {
+    wait_for("all items on both sides", PATIENCE, || {
+        let both = [&pair.a.memcached, &pair.b.memcached];
+        both.iter().all(|memcached| items(memcached).is_some_and(|found| found >= u64::from(count))).then_some(())
+    })
+}
+
+/// One `metadump hash` of the full side.
+fn dump_time(pair: &Pair) -> Result<Duration> {
+    let mut client: Client = pair.b.private()?.patience(PATIENCE);
+    let started = Instant::now();
+    client.send(b"lru_crawler metadump hash\r\n")?;
+    client.read_until(|input| input.ends_with(b"END\r\n").then_some(input.len()))?;
+    Ok(started.elapsed())
+}
+
+/// The same items, loaded into an empty memcached by pipelined sets.
+fn fill_time(
+    executable: &crate::memcached::Executable,
+    arguments: &[&str],
+    items: &Workload,
+    pair: &Pair,
+) -> Result<Duration> {
+    let empty = Memcached::on_tcp(executable, arguments, &pair.logs().join("empty.log"))?;
+    Ok(closed::fill(tcp(empty.address())?, items)?.elapsed)
+}
+
+/// The first replica loses everything; from the start of its sidecar until it is ready.
+fn full(pair: &mut Pair, count: u32) -> Result<Duration> {
+    pair.a.kill();
+    pair.a.memcached.start()?;
+    let started = Instant::now();
+    pair.a.sidecar.start()?;
+    pair.a.sidecar.wait_ready(PATIENCE)?;
+    let took = started.elapsed();
+    let found = items(&pair.a.memcached).context("memcached does not answer")?;
+    ensure!(found >= u64::from(count), "{found} of {count} items when ready");
+    Ok(took)
+}
+
+/// The link is cut, a few items change, and the sidecar that knows of them is restarted, so that its backlog is gone;
+/// until it is ready and the other side has all changes.
+fn incremental(pair: &mut Pair) -> Result<Duration> {
+    pair.wait_up()?;
+    pair.link.cut();
+    let mut client = pair.b.client()?;
+    for number in 0..CHANGED {
+        client.set(&format!("sync{number:08}"), "changed")?;
+    }
+    pair.b.sidecar.kill();
+    pair.link.heal();
+    let started = Instant::now();
+    pair.b.sidecar.start()?;
+    pair.b.sidecar.wait_ready(PATIENCE)?;
+    let mut reader = pair.a.private()?;
+    for number in 0..CHANGED {
+        let key = format!("sync{number:08}");
+        while reader.get(&key)?.as_deref() != Some("changed") {
+            ensure!(started.elapsed() < PATIENCE, "{key} did not arrive");
+        }
+    }
+    Ok(started.elapsed())
+}
