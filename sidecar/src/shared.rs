@@ -189,17 +189,16 @@ impl Shared {
         Expiry::At((now.mono_ms() as i64).saturating_add(life_ms.max(0)).max(1) as u64)
     }
 
-    /// The exptime to give to memcached so that an item ends at `expiry`, rounded up to a second.
+    /// The exptime to give to memcached so that an item ends at `expiry`, rounded up to a second of its clock. It is
+    /// absolute, so it is right however late memcached comes to it.
     pub fn exptime_of(&self, expiry: Expiry, now: Now) -> i64 {
         match expiry {
             Expiry::Never => 0,
+            Expiry::At(ms) if ms <= now.mono_ms() => -1,
             Expiry::At(ms) => {
-                let life = ms.saturating_sub(now.mono_ms()).div_ceil(1000) as i64;
-                match life {
-                    0 => -1,
-                    1..=RELATIVE_LIMIT => life,
-                    _ => (self.memcached_unix_ms(now) / 1000).saturating_add(life),
-                }
+                let unix_ms =
+                    (ms as i64).saturating_sub(now.mono_ms() as i64).saturating_add(self.memcached_unix_ms(now));
+                unix_ms.saturating_add(999).div_euclid(1000)
             }
         }
     }

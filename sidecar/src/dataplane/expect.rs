@@ -75,6 +75,13 @@ pub enum What {
         /// Nothing is answered.
         noreply: bool,
     },
+    /// The result of setting the version of a counter once more: whatever it is.
+    VersionSet,
+    /// The version of a counter that was set late.
+    Versioned {
+        /// Its record only carries the key.
+        hold: Hold,
+    },
     /// The item after such a change.
     ReadBack {
         /// The write; its record only carries the key.
@@ -132,12 +139,14 @@ impl What {
             What::Touched { hold, .. }
             | What::Store { hold, .. }
             | What::ReadBack { hold }
+            | What::Versioned { hold }
             | What::Touch { hold, .. }
             | What::Delete { hold, .. }
             | What::Inspect { hold }
             | What::Recovered { hold } => Some(*hold),
             What::Values { .. }
             | What::Modify { .. }
+            | What::VersionSet
             | What::Purged
             | What::Line
             | What::Local(_)

@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use super::expect::{Expected, Hold, SessionId, What};
 use super::request::touch_record;
 use super::session::State;
-use super::worker::{UpstreamError, Worker};
+use super::worker::{Change, UpstreamError, Worker};
 use crate::clock::{Now, Version};
 use crate::protocol::encode;
 use crate::protocol::response::{self, Meta, MetaCode, Response, Value};
@@ -92,9 +92,14 @@ impl Worker {
             }
             What::Store { hold, noreply } => self.stored(id, response, batch, hold, noreply)?,
             What::Modify { noreply } => self.modify_answered(response, noreply)?,
+            What::VersionSet => {}
+            What::Versioned { hold } => self.versioned(hold, meta(response)?.flags.cas()),
             What::ReadBack { hold } => {
                 let item = item_of(response)?;
-                self.read_back(batch, hold, item, now);
+                match item.filter(|item| self.change == Change::Made && item.version < hold.version) {
+                    Some(item) if !self.shared.broken(Rule::ReadBack) => self.version_again(batch, hold, &item, now),
+                    _ => self.read_back(batch, hold, item, now),
+                }
                 let saved = std::mem::take(&mut self.saved);
                 self.put(id, &saved);
                 self.saved = saved;
@@ -250,19 +255,21 @@ impl Worker {
     /// The answer to a change: kept for the client until the read-back is in the journal.
     fn modify_answered(&mut self, response: &Response<'_>, noreply: bool) -> Result<(), UpstreamError> {
         self.saved.clear();
-        self.changed = false;
+        self.change = Change::Refused;
         let text: &[u8] = match response {
             Response::Meta(Meta { code: MetaCode::Value, value: Some(number), .. }) => {
-                self.changed = true;
+                self.change = Change::Made;
                 number
             }
             Response::Meta(Meta { code: MetaCode::Header, .. }) => {
-                self.changed = true;
+                self.change = Change::Made;
                 b"STORED"
             }
             Response::Meta(meta) => store_text(meta.code).ok_or(UpstreamError::Unexpected)?,
             Response::Error { line } => {
-                self.changed = line.starts_with(b"SERVER_ERROR");
+                if line.starts_with(b"SERVER_ERROR") {
+                    self.change = Change::Failed;
+                }
                 line
             }
             _ => return Err(UpstreamError::Unexpected),
@@ -278,9 +285,47 @@ impl Worker {
         match item {
             Some(_) if self.shared.broken(Rule::ReadBack) => self.release_front(hold),
             Some(item) if item.version == hold.version => self.commit_item(batch, hold, &item, now),
-            None if self.changed => self.commit_front(batch, hold),
+            None if self.change != Change::Refused => self.commit_front(batch, hold),
             // Nothing was changed: refused, or not found.
             Some(_) | None => self.release_front(hold),
+        }
+    }
+
+    /// The counter was changed but did not take its version: somebody inside memcached referred to the item. What it is
+    /// now gets logged with its version, and the item gets that too, unless it is changed in between.
+    fn version_again(&mut self, batch: &mut Batch<'_>, hold: Hold, item: &Item<'_>, now: Now) {
+        let record = self.records.front(hold.record).to_vec();
+        let Some(key) = record_key(&record) else { return self.release_front(hold) };
+        let Item { flags, value, version: small, .. } = *item;
+        let mut bytes = Vec::with_capacity(value.len() + key.len() + 64);
+        let version = hold.version;
+        Record::Set { key, version, flags, expiry: item.expiry(now), bulk: false, value }.encode(&mut bytes);
+        self.log(batch, hold, &bytes);
+        self.records.consume(hold.record);
+        self.versions.pop_front();
+        self.set_version(key, hold, small);
+    }
+
+    fn set_version(&mut self, key: &[u8], hold: Hold, small: Version) {
+        let nobody = SessionId { index: u32::MAX, generation: 0 };
+        self.versions.push_back(hold.version);
+        encode::set_version(&mut self.upstream, key, hold.version.raw(), Some(small.raw()));
+        self.expected.push_back(Expected { session: nobody, what: What::VersionSet });
+        encode::probe(&mut self.upstream, key);
+        let hold = self.record(hold, &Record::Delete { key, version: hold.version });
+        self.expected.push_back(Expected { session: nobody, what: What::Versioned { hold } });
+    }
+
+    fn versioned(&mut self, hold: Hold, cas: Option<u64>) {
+        let small = cas.map(Version::of_item).filter(|version| *version < hold.version);
+        let record = self.records.front(hold.record).to_vec();
+        match (small, record_key(&record)) {
+            (Some(small), Some(key)) => {
+                self.records.consume(hold.record);
+                self.versions.pop_front();
+                self.set_version(key, hold, small);
+            }
+            _ => self.release_front(hold),
         }
     }
 
@@ -409,10 +454,15 @@ pub(crate) struct Item<'a> {
 
 impl Item<'_> {
     pub(crate) fn expiry(&self, now: Now) -> Expiry {
-        match u64::try_from(self.ttl) {
-            Ok(seconds) => Expiry::At(now.mono_ms() + seconds * 1000),
-            Err(_) => Expiry::Never,
-        }
+        expiry_of_ttl(self.ttl, now)
+    }
+}
+
+/// What memcached means by remaining seconds.
+pub(crate) fn expiry_of_ttl(ttl: i64, now: Now) -> Expiry {
+    match ttl {
+        ..0 => Expiry::Never,
+        seconds => Expiry::after_seconds(seconds, now.mono_ms()),
     }
 }
 

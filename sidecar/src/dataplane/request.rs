@@ -77,7 +77,10 @@ impl Worker {
             Command::Delete { key } => self.delete(id, key, None, noreply, now),
             Command::Arithmetic { direction, key, delta } => self.hold_present(id, key, now).map(|hold| {
                 encode::arithmetic(&mut self.upstream, direction, key, delta, hold.version.raw());
-                self.modified(id, key, hold, noreply);
+                self.expect(id, What::Modify { noreply });
+                encode::set_version(&mut self.upstream, key, hold.version.raw(), None);
+                self.expect(id, What::VersionSet);
+                self.read_back_after(id, key, hold);
                 Done::Taken
             }),
             Command::Touch { key, exptime } => self.hold_present(id, key, now).map(|hold| {
@@ -172,7 +175,10 @@ impl Worker {
         store.version = hold.version.raw();
         encode::store(&mut self.upstream, &store);
         match store.mode {
-            StoreMode::Append | StoreMode::Prepend => self.modified(id, store.key, hold, noreply),
+            StoreMode::Append | StoreMode::Prepend => {
+                self.expect(id, What::Modify { noreply });
+                self.read_back_after(id, store.key, hold);
+            }
             StoreMode::Set | StoreMode::Add | StoreMode::Replace => {
                 let expiry = self.shared.expiry_of(i64::from(store.exptime), now);
                 let (key, version) = (store.key, hold.version);
@@ -204,10 +210,9 @@ impl Worker {
     }
 
     /// The command that changes the item is in the upstream buffer: the read-back goes right behind it.
-    fn modified(&mut self, id: SessionId, key: &[u8], hold: Hold, noreply: bool) {
+    fn read_back_after(&mut self, id: SessionId, key: &[u8], hold: Hold) {
         encode::read_back(&mut self.upstream, key);
         let hold = self.record(hold, &Record::Delete { key, version: hold.version });
-        self.expect(id, What::Modify { noreply });
         self.expect(id, What::ReadBack { hold });
     }
 
@@ -225,7 +230,7 @@ impl Worker {
         Err(Done::Again(State::Inspecting))
     }
 
-    fn record(&mut self, hold: Hold, record: &Record<'_>) -> Hold {
+    pub(super) fn record(&mut self, hold: Hold, record: &Record<'_>) -> Hold {
         let queue = self.records.tail();
         let before = queue.len();
         record.encode(queue);

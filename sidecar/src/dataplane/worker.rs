@@ -40,6 +40,17 @@ pub enum Content {
     New,
 }
 
+/// What memcached answered to a change of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It was made.
+    Made,
+    /// It was not: the item is what it was.
+    Refused,
+    /// It failed inside memcached, which may have dropped the item.
+    Failed,
+}
+
 /// A write whose answer was lost with its connection.
 #[derive(Debug)]
 pub(super) struct Orphan {
@@ -76,8 +87,8 @@ pub struct Worker {
     touched: Vec<SessionId>,
     /// The answer to a change, kept until its read-back is in the journal.
     pub(super) saved: Vec<u8>,
-    /// Whether that change was made.
-    pub(super) changed: bool,
+    /// What became of that change.
+    pub(super) change: Change,
     /// Answers `stats replication`.
     stats: StatsText,
     /// Commands taken since the start, by [`super::request::KINDS`].
@@ -103,7 +114,7 @@ impl Worker {
             waiting: Vec::new(),
             touched: Vec::new(),
             saved: Vec::new(),
-            changed: false,
+            change: Change::Refused,
             stats,
             commands: [0; super::request::KINDS.len()],
             #[cfg(feature = "simulation")]

@@ -94,7 +94,8 @@ pub fn parse(input: &[u8]) -> Result<Option<(DumpLine<'_>, usize)>, DumpError> {
 }
 
 fn item(words: &[u8]) -> Result<DumpItem<'_>, DumpError> {
-    let (key, fields) = super::words::split_word(words);
+    let key_len = memchr::memchr(b' ', words).unwrap_or(words.len());
+    let (key, fields) = words.split_at_checked(key_len).ok_or(DumpError::BadKey)?;
     let key = EncodedKey::new(key).ok_or(DumpError::BadKey)?;
     let mut expires = None;
     let mut last_access = None;
@@ -139,7 +140,8 @@ impl<'a> EncodedKey<'a> {
         (1..=MAX_KEY).contains(&len).then_some(key)
     }
 
-    /// Appends the key itself.
+    /// Appends the key itself. It may be one that no text command can name: see
+    /// [`Limits::accepts_key`](super::Limits::accepts_key).
     pub fn decode_into(&self, out: &mut Vec<u8>) {
         let mut rest = self.encoded;
         // Checked when it was made: the encoding holds to its end.
@@ -168,5 +170,55 @@ fn next_byte(encoded: &[u8]) -> Option<Option<(u8, &[u8])>> {
         }
         [b'%', ..] => None,
         [byte, rest @ ..] => Some(Some((*byte, rest))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first_item(input: &[u8]) -> (DumpItem<'_>, Vec<u8>) {
+        match parse(input) {
+            Ok(Some((DumpLine::Item(item), used))) => {
+                assert_eq!(used, input.len());
+                let mut key = Vec::new();
+                item.key.decode_into(&mut key);
+                (item, key)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_line_of_each_release() {
+        let old = b"key=%2541%2F%2Bx exp=-1 la=1795399844 cas=14 fetch=no cls=1 size=66 flags=0\n";
+        let (item, key) = first_item(old);
+        assert_eq!(key, b"%41/+x");
+        assert_eq!(item.expires, None);
+        assert_eq!((item.last_access, item.cas, item.size, item.flags), (1_795_399_844, 14, 66, 0));
+        // A blank at the end, and fields of extstore.
+        let new = b"key=a%01%FF exp=1795399948 la=1 cas=18446744073709551615 fetch=yes cls=1 \
+            size=66 flags=4294967295 ext_page=1 ext_offset=2 \n";
+        let (item, key) = first_item(new);
+        assert_eq!(key, b"a\x01\xff");
+        assert_eq!(item.expires, Some(1_795_399_948));
+        assert_eq!((item.cas, item.flags), (u64::MAX, u32::MAX));
+    }
+
+    #[test]
+    fn what_is_no_dump_is_an_error() {
+        let fields = "exp=-1 la=1 cas=1 fetch=no cls=1 size=66 flags=0\n";
+        for key in ["", "%", "%4", "%4g", &"k".repeat(251), &"%41".repeat(251)] {
+            let line = format!("key={key} {fields}");
+            assert_eq!(parse(line.as_bytes()), Err(DumpError::BadKey), "{key:?}");
+        }
+        let longest = format!("key={} {fields}", "%41".repeat(250));
+        assert_eq!(first_item(longest.as_bytes()).1.len(), 250);
+        for missing in ["exp=-1 ", "la=1 ", "cas=1 ", "size=66 ", "flags=0"] {
+            let line = format!("key=k {}", fields.replace(missing, ""));
+            assert!(matches!(parse(line.as_bytes()), Err(DumpError::BadField(_))), "{missing}");
+        }
+        assert_eq!(parse(&[b'k'; MAX_DUMP_LINE]), Ok(None));
+        assert_eq!(parse(&[b'k'; MAX_DUMP_LINE + 1]), Err(DumpError::LineTooLong));
     }
 }

@@ -1,7 +1,7 @@
 //! The commands that the sidecar sends to memcached: this is the complete list of their forms.
 //!
-//! Each function appends to a buffer that goes upstream as a whole. Keys come from a client, a
-//! peer or a dump and are valid there: 1 to 250 bytes without blank and line feed.
+//! Each function appends to a buffer that goes upstream as a whole. Keys are those of a client's
+//! request, or have passed [`Limits::accepts_key`](super::Limits::accepts_key).
 
 use super::limits::{Dialect, MAX_UNFINISHED_LINE};
 use super::request::{Direction, Keys, StoreMode};
@@ -58,6 +58,13 @@ pub fn store(out: &mut Vec<u8>, store: &Store<'_>) {
 
 /// `ma <key> D<delta> M{I|D} E<version> v`. Answers `VA` with the number, `NF`, or an error line.
 /// Right behind it belongs a [`read_back`].
+///
+/// **The version is lost when memcached does not change the number in place**: when it needs more
+/// digits than before (9 to 10), or when another answer that is not sent yet still holds the item
+/// (a read-back of the same batch is enough). The stored item then has a small CAS of memcached's
+/// own counter, although `c` of this command itself would say `version` (measured on 1.6.38 and
+/// 1.6.45). So the CAS of the read-back has to be looked at, and if it is not `version` the item
+/// has to be stored once more with [`Store::compare`].
 #[inline]
 pub fn arithmetic(out: &mut Vec<u8>, direction: Direction, key: &[u8], delta: u64, version: u64) {
     out.extend_from_slice(b"ma ");
@@ -70,6 +77,22 @@ pub fn arithmetic(out: &mut Vec<u8>, direction: Direction, key: &[u8], delta: u6
     });
     number(out, version);
     out.extend_from_slice(b" v\r\n");
+}
+
+/// `ma <key> D0 E<version> [C<cas>]`, right behind an [`arithmetic`]: where memcached replaced the item instead of changing it in
+/// place (a longer number, or an item that an unsent answer refers to), it lost the version. Answers `HD`, `NF`, or an
+/// error line.
+#[inline]
+pub fn set_version(out: &mut Vec<u8>, key: &[u8], version: u64, compare: Option<u64>) {
+    out.extend_from_slice(b"ma ");
+    out.extend_from_slice(key);
+    out.extend_from_slice(b" D0 E");
+    number(out, version);
+    if let Some(compare) = compare {
+        out.extend_from_slice(b" C");
+        number(out, compare);
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// `mg <key> v f t c u`: the item as it is, without counting as a use. Answers `VA` with `f`, `t`
@@ -163,7 +186,7 @@ pub const VERSION: &[u8] = b"version\r\n";
 pub const NOOP: &[u8] = b"mn\r\n";
 /// See [`super::dump`].
 pub const METADUMP: &[u8] = b"lru_crawler metadump hash\r\n";
-/// Undoes a client's `lru_crawler disable`. Answers `OK`.
+/// Undoes a client's `lru_crawler disable`. Answers `OK`, or an error line if it runs already.
 pub const CRAWLER_ENABLE: &[u8] = b"lru_crawler enable\r\n";
 /// See [`Dialect::of_probe_reply`].
 pub const DIALECT_PROBE: &[u8] = Dialect::PROBE;
@@ -199,4 +222,80 @@ fn number(out: &mut Vec<u8>, value: u64) {
 #[inline]
 fn signed(out: &mut Vec<u8>, value: i32) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn stores() {
+        let plain = Store {
+            mode: StoreMode::Set,
+            key: b"key",
+            flags: 0,
+            exptime: 0,
+            version: u64::MAX,
+            compare: None,
+            value: b"ab",
+        };
+        for (store_, text) in [
+            (plain, "ms key 2 F0 T0 E18446744073709551615\r\nab\r\n"),
+            (
+                Store { compare: Some(7), exptime: -1, flags: u32::MAX, version: 1, ..plain },
+                "ms key 2 F4294967295 T-1 E1 C7\r\nab\r\n",
+            ),
+            (Store { mode: StoreMode::Add, version: 1, value: b"", ..plain }, "ms key 0 F0 T0 E1 ME\r\n\r\n"),
+            (Store { mode: StoreMode::Replace, version: 1, ..plain }, "ms key 2 F0 T0 E1 MR\r\nab\r\n"),
+            (Store { mode: StoreMode::Append, version: 1, ..plain }, "ms key 2 F0 T0 E1 MA\r\nab\r\n"),
+            (Store { mode: StoreMode::Prepend, version: 1, ..plain }, "ms key 2 F0 T0 E1 MP\r\nab\r\n"),
+        ] {
+            assert_eq!(encoded(|out| store(out, &store_)), text);
+        }
+    }
+
+    #[test]
+    fn lines() {
+        let keys: [&[u8]; 2] = [b"a", b"b"];
+        for (line, text) in [
+            (encoded(|out| arithmetic(out, Direction::Increment, b"k", 5, 9)), "ma k D5 MI E9 v\r\n"),
+            (encoded(|out| arithmetic(out, Direction::Decrement, b"k", 5, 9)), "ma k D5 MD E9 v\r\n"),
+            (encoded(|out| read_back(out, b"k")), "mg k v f t c u\r\n"),
+            (encoded(|out| touch(out, b"k", -1)), "mg k T-1 c\r\n"),
+            (encoded(|out| probe(out, b"k")), "mg k c u\r\n"),
+            (encoded(|out| inspect(out, b"k")), "me k\r\n"),
+            (encoded(|out| delete(out, b"k", None)), "md k\r\n"),
+            (encoded(|out| delete(out, b"k", Some(3))), "md k C3\r\n"),
+            (encoded(|out| get(out, false, keys)), "get a b\r\n"),
+            (encoded(|out| get(out, true, keys)), "gets a b\r\n"),
+            (encoded(|out| forward(out, b"stats")), "stats\r\nmn\r\n"),
+            (encoded(|out| stream(out, b"watch")), "watch\r\n"),
+        ] {
+            assert_eq!(line, text);
+        }
+    }
+
+    #[test]
+    fn a_touch_of_many_keys_is_cut_where_memcached_would_close() {
+        let words = format!(" {}", "k".repeat(100)).repeat(100);
+        let mut out = Vec::new();
+        let lines = get_and_touch(&mut out, 60, Keys::new(words.as_bytes()));
+        let text = String::from_utf8(out).expect("ASCII");
+        assert_eq!(text.matches("\r\n").count(), lines);
+        assert!(lines > 1 && lines < 10, "{lines}");
+        for line in text.split_inclusive("\r\n") {
+            assert!(line.len() <= MAX_UNFINISHED_LINE, "{}", line.len());
+            assert!(line.starts_with("gats 60 k"));
+        }
+        assert_eq!(text.matches(" kk").count(), 100);
+        let one = encoded(|out| assert_eq!(get_and_touch(out, 0, Keys::new(b"a  b")), 1));
+        assert_eq!(one, "gats 0 a b\r\n");
+        assert_eq!(encoded(|out| assert_eq!(get_and_touch(out, 0, Keys::new(b"")), 0)), "");
+    }
 }

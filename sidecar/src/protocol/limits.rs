@@ -74,6 +74,21 @@ impl Limits {
         item_size(key_len, flags, value_len) <= self.item_size_max
     }
 
+    /// Whether a text command can name this key to the memcached behind.
+    ///
+    /// What clients ask passes this by itself. Keys from a peer or a dump need the check before
+    /// they are sent anywhere: clients of the binary protocol and of meta commands with the flag
+    /// `b` can store keys with any bytes, and a NUL that one release takes ends the line for
+    /// another one, which then reads the value as commands.
+    #[must_use]
+    pub fn accepts_key(&self, key: &[u8]) -> bool {
+        let forbidden = match self.dialect {
+            Dialect::Legacy => memchr::memchr3(b' ', b'\n', 0, key),
+            Dialect::Modern => memchr::memchr2(b' ', b'\n', key),
+        };
+        (1..=MAX_KEY).contains(&key.len()) && forbidden.is_none()
+    }
+
     /// Bound of [`Step::Incomplete`](super::Step::Incomplete): no more than this many bytes are
     /// ever wanted in the input buffer of one client.
     #[must_use]
@@ -93,4 +108,45 @@ pub fn item_size(key_len: usize, flags: u32, value_len: u64) -> u64 {
     let flags = if flags == 0 { 0 } else { ITEM_FLAGS };
     let fixed = ITEM_HEADER + ITEM_CAS + KEY_END + VALUE_END + flags;
     value_len.saturating_add(fixed + key_len as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODERN: Limits = Limits { item_size_max: 1024, dialect: Dialect::Modern, flush_enabled: true };
+
+    #[test]
+    fn sizes_are_those_of_memcached() {
+        // As `me` shows them.
+        assert_eq!(item_size(5, 5, 3), 71);
+        assert_eq!(item_size(3, u32::MAX, 0), 66);
+        assert_eq!(item_size(11, 0, 2), 72);
+        assert_eq!(item_size(250, 1, 2), 315);
+        assert_eq!(item_size(250, 1, u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn an_item_of_the_bound_fits() {
+        let fixed = item_size(1, 0, 0);
+        assert!(MODERN.item_fits(1, 0, 1024 - fixed));
+        assert!(!MODERN.item_fits(1, 0, 1024 - fixed + 1));
+        assert!(!MODERN.item_fits(1, 1, 1024 - fixed));
+        assert!(!MODERN.item_fits(2, 0, 1024 - fixed));
+    }
+
+    #[test]
+    fn keys_that_can_be_named() {
+        let legacy = Limits { dialect: Dialect::Legacy, ..MODERN };
+        for limits in [MODERN, legacy] {
+            for key in [b"k".as_slice(), b"\x01\r\t\xff\x80", &[b'k'; 250]] {
+                assert!(limits.accepts_key(key));
+            }
+            for key in [b"".as_slice(), b"a b", b"\n", &[b'k'; 251]] {
+                assert!(!limits.accepts_key(key));
+            }
+        }
+        assert!(MODERN.accepts_key(b"a\0b"));
+        assert!(!legacy.accepts_key(b"a\0b"));
+    }
 }

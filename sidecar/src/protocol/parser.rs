@@ -222,3 +222,14 @@ fn is_get(line: &[u8]) -> bool {
     let line = line.get(blanks..).unwrap_or_default();
     blanks <= 100 && (line.starts_with(b"get ") || line.starts_with(b"gets "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_costs_little() {
+        assert!(size_of::<Parser>() <= 64);
+        assert!(size_of::<Step<'_>>() <= 128);
+    }
+}

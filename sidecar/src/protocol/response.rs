@@ -305,3 +305,112 @@ pub(super) fn signed(text: &[u8]) -> Option<i64> {
     let magnitude = digits(text)?;
     if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(input: &[u8]) -> Response<'_> {
+        let (response, used) = parse(input).expect("an answer").expect("a whole one");
+        assert_eq!(used, input.len(), "{}", input.escape_ascii());
+        for cut in 0..input.len() {
+            assert_eq!(parse(&input[..cut]), Ok(None), "cut at {cut}");
+        }
+        response
+    }
+
+    fn meta(input: &[u8]) -> Meta<'_> {
+        match one(input) {
+            Response::Meta(meta) => meta,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn classic_values() {
+        let raw = b"VALUE k\r\x01 4294967295 4 18446744073709551615\r\na\r\nb\r\n";
+        let value = Value {
+            key: b"k\r\x01",
+            flags: u32::MAX,
+            cas: Some(u64::MAX),
+            data: b"a\r\nb",
+            raw,
+            header_len: raw.len() - 6,
+        };
+        assert_eq!(one(raw), Response::Value(value));
+        let Response::Value(empty) = one(b"VALUE k 0 0\r\n\r\n") else {
+            panic!("no value");
+        };
+        assert_eq!((empty.cas, empty.data), (None, b"".as_slice()));
+        assert_eq!(one(b"END\r\n"), Response::End);
+    }
+
+    #[test]
+    fn meta_answers() {
+        let value = meta(b"VA 2 f7 t-1 c12 W s2 Oabc\r\nab\r\n");
+        assert_eq!((value.code, value.value), (MetaCode::Value, Some(b"ab".as_slice())));
+        let flags = value.flags;
+        assert_eq!((flags.client_flags(), flags.ttl(), flags.cas()), (Some(7), Some(-1), Some(12)));
+        assert_eq!((flags.size(), flags.has(b'W'), flags.has(b'X')), (Some(2), true, false));
+        assert_eq!(flags.get(b'O'), Some(b"abc".as_slice()));
+        assert_eq!(meta(b"VA 0\r\n\r\n").value, Some(b"".as_slice()));
+        for (line, code) in [
+            ("HD", MetaCode::Header),
+            ("HD c5", MetaCode::Header),
+            ("EN", MetaCode::Miss),
+            ("NF", MetaCode::NotFound),
+            ("NF kfoo", MetaCode::NotFound),
+            ("NS", MetaCode::NotStored),
+            ("EX", MetaCode::Exists),
+            ("MN", MetaCode::NoOp),
+        ] {
+            assert_eq!(meta(format!("{line}\r\n").as_bytes()).code, code);
+        }
+    }
+
+    #[test]
+    fn item_details() {
+        let meta = meta(b"ME cas=7 exp=96 la=4 cas=13 fetch=no cls=1 size=66\r\n");
+        assert_eq!(meta.debug_key(), Some(b"cas=7".as_slice()));
+        assert_eq!((meta.debug_cas(), meta.debug_exp()), (Some(13), Some(96)));
+        assert_eq!(meta.debug_field(b"size"), Some(b"66".as_slice()));
+        assert_eq!(meta.debug_field(b"siz"), None);
+    }
+
+    #[test]
+    fn other_lines() {
+        for line in ["OK", "STORED", "10", "VERSION 1.6.45", "STAT pid 1", "HDX", "VALUES", ""] {
+            let bytes = format!("{line}\r\n");
+            assert_eq!(one(bytes.as_bytes()), Response::Line(line.as_bytes()));
+        }
+        for line in ["ERROR", "CLIENT_ERROR x", "SERVER_ERROR out of memory", "ERROR: x"] {
+            let bytes = format!("{line}\r\n");
+            let line = line.as_bytes();
+            assert_eq!(one(bytes.as_bytes()), Response::Error { line });
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_an_error() {
+        for header in [
+            "VALUE k",
+            "VALUE k 0",
+            "VALUE k x 1",
+            "VALUE k 0 -1",
+            "VALUE k 0 1 x",
+            "VALUE k 4294967296 1",
+            "VALUE k 0 1 2 3",
+            "VALUE k 0 1073741825",
+            "VA x",
+            "VA -1",
+            "VA 18446744073709551616",
+            "VA 1073741825",
+        ] {
+            let bytes = format!("{header}\r\n");
+            assert_eq!(parse(bytes.as_bytes()), Err(ResponseError::BadHeader), "{header}");
+        }
+        assert_eq!(parse(b"VA 1\r\nabc"), Err(ResponseError::BadValueEnd));
+        assert_eq!(parse(&[b'x'; MAX_RESPONSE_LINE]), Ok(None));
+        assert_eq!(parse(&[b'x'; MAX_RESPONSE_LINE + 1]), Err(ResponseError::LineTooLong));
+    }
+}

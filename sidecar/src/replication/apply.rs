@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::record::{Expiry, Record};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
-use crate::dataplane::reply::item_of;
+use crate::dataplane::reply::{expiry_of_ttl, item_of};
 use crate::dataplane::stripes::{Mode, Stripe};
 use crate::dataplane::worker::UpstreamError;
 use crate::protocol::StoreMode;
@@ -32,7 +32,7 @@ const QUEUE_RECORDS: usize = 1 << 16;
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
-    /// The sender's clock when it was sent, and ours when it came (monotonic milliseconds).
+    /// The sender's monotonic clock when it was sent, and ours at that instant (milliseconds).
     pub(super) clocks: (u64, u64),
 }
 
@@ -100,6 +100,10 @@ impl Apply {
         self.received = (log, seq + 1);
         let state = Progress::Queued;
         self.queue.push_back(Incoming { batch: Arc::clone(batch), offset, len, seq, log, state });
+    }
+
+    pub(super) fn waits_for(&self, stripe: Stripe) -> bool {
+        self.blocked.iter().any(|(blocked, _)| *blocked == stripe)
     }
 
     fn incoming(&mut self, ticket: u64) -> Option<&mut Incoming> {
@@ -186,12 +190,10 @@ impl Replicator {
         for (_, ticket) in &blocked {
             self.retry(*ticket, now);
         }
-        for (stripe, _) in blocked {
-            if !self.apply.blocked.iter().any(|(other, _)| *other == stripe) {
-                self.shared.relinquish(stripe, self.party);
-            }
-        }
         self.resync_woken();
+        for (stripe, _) in blocked {
+            self.relinquish(stripe);
+        }
     }
 
     fn retry(&mut self, ticket: u64, now: Now) {
@@ -299,7 +301,7 @@ impl Replicator {
                 let newer = |e: crate::state::table::Entry| {
                     let touched = e.touch.is_some_and(|(touch, _)| touch >= version);
                     let greater = touched && !self.shared.broken(Rule::GreaterTouchWins);
-                    e.version > item || e.deleted || (e.version == item && greater)
+                    e.version > item || (e.version == item && (e.deleted || greater))
                 };
                 if known.is_some_and(newer) || flushed(item) {
                     self.counters.superseded += 1;
@@ -416,12 +418,18 @@ impl Replicator {
                 }
                 _ => self.supersede(ticket),
             },
-            Record::Have { version, .. } => {
-                if here.is_none() && !self.shared.broken(Rule::FloorRefuses) {
+            Record::Have { version, expiry, .. } => match here {
+                None if !self.shared.broken(Rule::FloorRefuses) => {
                     self.deny(hash, key, version);
+                    self.finish(ticket);
                 }
-                self.finish(ticket);
-            }
+                Some(here) if here == version => {
+                    let ours = expiry_of_ttl(meta.debug_exp().unwrap_or(-1), now);
+                    let theirs = self.local_expiry(&batch, expiry);
+                    self.agree_on_end(ticket, (hash, key), version, (ours, theirs), now);
+                }
+                _ => self.finish(ticket),
+            },
             Record::Flush { .. } | Record::FlushAt { .. } | Record::Mark(_) => {}
         }
         Ok(())
@@ -521,21 +529,32 @@ impl Replicator {
                 return Ok(());
             }
         }
-        let expiry = self.local_expiry(&batch, expiry);
+        let theirs = self.local_expiry(&batch, expiry);
+        self.agree_on_end(ticket, (hash, key), version, (item.expiry(now), theirs), now);
+        Ok(())
+    }
+
+    /// Both sides hold the item. Where its ends differ and no touch is known that decides, the later one is right.
+    fn agree_on_end(
+        &mut self,
+        ticket: u64,
+        (hash, key): (u64, &[u8]),
+        version: Version,
+        (ours, theirs): (Expiry, Expiry),
+        now: Now,
+    ) {
         let touch_known = self.shared.journal().get(hash, key).is_some_and(|e| e.touch.is_some());
-        let here = item.expiry(now);
-        let slack = match here {
-            // memcached tells whole seconds.
-            Expiry::At(ms) => Expiry::At(ms + 1000),
-            Expiry::Never => Expiry::Never,
-        };
-        if !touch_known && expiry.is_later_than(slack) {
-            let exptime = self.exptime(expiry, now);
+        if !touch_known && theirs.is_clearly_later_than(ours) {
+            let exptime = self.exptime(theirs, now);
             encode::touch(&mut self.upstream, key, exptime);
             self.ops.push_back(Op::Touch(ticket));
-        } else {
-            self.supersede(ticket);
+            return;
         }
-        Ok(())
+        if !touch_known && ours.is_clearly_later_than(theirs) {
+            // A touch that is not known any more is as old as can be, and not worth a place in the table.
+            let record = Record::Touch { key, item: version, version, expiry: ours };
+            self.shared.journal().append_record(&record);
+        }
+        self.supersede(ticket);
     }
 }

@@ -83,6 +83,10 @@ impl Flush {
         self.step != Step::Idle
     }
 
+    pub(super) fn waits_for(&self, stripe: Stripe) -> bool {
+        matches!(self.step, Step::Taking(_, next) if next == usize::from(stripe))
+    }
+
     /// memcached is empty: nothing is left to sweep.
     pub(super) fn content_lost(&mut self) {
         self.sweep = Sweep::Done;

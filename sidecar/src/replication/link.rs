@@ -28,6 +28,8 @@ const DEAD_MS: u64 = 5000;
 const OUTPUT: usize = 1 << 20;
 /// The most samples of the lag, and of acknowledgements that wait for the other direction.
 const SAMPLES: usize = 4096;
+/// The most resyncs whose end waits for its acknowledgement.
+const UNCONFIRMED: usize = 16;
 /// How many entries of the table are freed while the journal is locked.
 const FREED_AT_ONCE: usize = 256;
 
@@ -84,17 +86,23 @@ pub(super) struct Link {
     /// Our watermarks by their place in the log, and the one that the peer has applied.
     watermarks: VecDeque<(u64, Version)>,
     watermark: Version,
-    /// The end of the last resync while it is not acknowledged.
-    unconfirmed: Option<(u64, Plan)>,
+    /// The ends of resyncs that are not acknowledged.
+    unconfirmed: VecDeque<(u64, Plan)>,
     /// When which entry was logged, for the lag.
     samples: VecDeque<(u64, u64)>,
     lag_us: Option<u64>,
     lags: Vec<u64>,
     sampled: u64,
     digest_asked: Version,
+    /// The content of the peer as far as its log has been applied.
+    pub(super) peer_incarnation: u64,
+    /// Our greeting asked for everything.
+    asked_for_all: bool,
     /// The content of the peer that a full resync was begun for.
     filled: u64,
     skew_us: i64,
+    /// Our monotonic clock less the peer's, in milliseconds.
+    mono_difference: Option<i64>,
     failed: Option<LinkError>,
 }
 
@@ -115,14 +123,17 @@ impl Link {
             acknowledged: (0, 0),
             watermarks: VecDeque::new(),
             watermark: Version::ZERO,
-            unconfirmed: None,
+            unconfirmed: VecDeque::new(),
             samples: VecDeque::new(),
             lag_us: None,
             lags: Vec::new(),
             sampled: 0,
             digest_asked: Version::ZERO,
+            peer_incarnation: 0,
+            asked_for_all: false,
             filled: 0,
             skew_us: 0,
+            mono_difference: None,
             failed: None,
         }
     }
@@ -133,8 +144,10 @@ impl Replicator {
     pub fn link_opened(&mut self, now: Now) {
         let hello = self.hello(now);
         let link = &mut self.link;
+        link.digest_asked = hello.floor;
+        link.asked_for_all = hello.wanted.is_none();
         (link.state, link.heard_ms, link.beat_ms, link.failed) = (State::Greeting, now.mono_ms(), now.mono_ms(), None);
-        (link.peer, link.cursor) = (None, None);
+        (link.peer, link.cursor, link.mono_difference, link.filled) = (None, None, None, 0);
         link.output.clear();
         Frame::Hello(hello).encode(&mut link.output);
     }
@@ -210,6 +223,7 @@ impl Replicator {
             incarnation: journal.number(Field::Incarnation),
             clock,
             wall_us: now.wall_us,
+            mono_ms: now.mono_ms(),
             wanted: wanted.then_some(Wanted { log, next, watermark }),
             floor: journal.version(Field::Floor),
             flush: self.shared.flush(),
@@ -248,7 +262,8 @@ impl Replicator {
                 self.acked(next, position, now);
                 Ok(())
             }
-            (Frame::Heartbeat { clock, wall_us, trim }, State::Open) => {
+            (Frame::Heartbeat { clock, wall_us, mono_ms, trim }, State::Open) => {
+                self.peer_clock(mono_ms, now);
                 self.observe(clock);
                 self.link.skew_us = wall_us.wrapping_sub(now.wall_us) as i64;
                 self.trim(trim);
@@ -257,6 +272,13 @@ impl Replicator {
             (Frame::Unknown(_), State::Open) => Ok(()),
             _ => Err(LinkError::Unexpected),
         }
+    }
+
+    /// The peer's monotonic clock showed `mono_ms` when it sent what came now. The message that was the least time on its
+    /// way tells the difference of the clocks best.
+    fn peer_clock(&mut self, mono_ms: u64, now: Now) {
+        let difference = (now.mono_ms() as i64).wrapping_sub(mono_ms as i64);
+        self.link.mono_difference = Some(self.link.mono_difference.map_or(difference, |known| known.min(difference)));
     }
 
     fn observe(&self, version: Version) {
@@ -281,6 +303,7 @@ impl Replicator {
             return Err(self.refuse(Refusal::SameReplica));
         }
         self.observe(hello.clock);
+        self.peer_clock(hello.mono_ms, now);
         self.link.state = State::Open;
         self.link.skew_us = hello.wall_us.wrapping_sub(now.wall_us) as i64;
         self.peer_log(&hello);
@@ -292,7 +315,13 @@ impl Replicator {
         if hello.flush > self.shared.flush() {
             self.flush_wanted(hello.flush);
         }
+        self.link.peer_incarnation = hello.incarnation;
         self.begin_sending(&hello, now);
+        if self.link.asked_for_all {
+            // Whatever came in between: the peer has given up what it was sending.
+            self.shared.journal().set(Field::Filling, NEEDS_ALL);
+            self.ask_for_all();
+        }
         self.link.peer = Some(hello);
         self.progress_ms = now.mono_ms();
         Ok(())
@@ -305,7 +334,6 @@ impl Replicator {
             journal.unsend_remote();
         }
         self.link.trimmed = 0;
-        self.link.digest_asked = journal.version(Field::Floor);
         self.link.acknowledged = (0, 0);
     }
 
@@ -331,29 +359,50 @@ impl Replicator {
             return;
         }
         let newer_than = wanted.map_or(Version::ZERO, |w| w.watermark);
-        if wanted.is_none() {
-            self.link.filled = hello.incarnation;
+        let kind = if newer_than > Version::ZERO { ResyncKind::Incremental } else { ResyncKind::Full };
+        self.log_anew();
+        if wanted.is_some() {
+            self.resync_start(Plan { kind, newer_than: Some(newer_than), digest }, now);
+        } else {
+            // It begins at the mark in the peer's log: first everything that the peer wrote before has to be here.
+            self.resync_stop();
         }
-        let kind = match wanted {
-            Some(_) if newer_than > Version::ZERO => ResyncKind::Incremental,
-            _ => ResyncKind::Full,
-        };
-        self.send_anew(Plan { kind, newer_than: Some(newer_than), digest }, now);
     }
 
     /// The log cannot go on: what is in it and what fell out of it is brought by a resync.
-    fn send_anew(&mut self, plan: Plan, now: Now) {
+    fn log_anew(&mut self) {
         {
             let mut journal = self.shared.journal();
             journal.drop_log();
             let next = journal.log.next();
             self.link.cursor = journal.log.seek(next, record_len);
             self.link.acked = next;
+            // What is about no key is in no table: it may have been in the log that was dropped.
+            let (flush, (due, due_version)) = (self.shared.flush(), journal.flush_due());
+            for (wanted, record) in [
+                (flush > Version::ZERO, Record::Flush { version: flush }),
+                (due != Expiry::Never, Record::FlushAt { version: due_version, due }),
+            ] {
+                if wanted {
+                    journal.append_record(&record);
+                }
+            }
         }
-        self.link.unconfirmed = None;
+        self.link.digest_asked = Version::ZERO;
+        self.link.unconfirmed.clear();
+        self.link.watermarks.clear();
         self.link.settling.clear();
         self.link.samples.clear();
-        self.resync_start(plan, now);
+        self.ask_for_all();
+    }
+
+    /// Asks the peer for everything, where it is needed: behind all that was written here before.
+    fn ask_for_all(&self) {
+        let mut journal = self.shared.journal();
+        if journal.number(Field::Filling) == NEEDS_ALL {
+            let incarnation = journal.number(Field::Incarnation);
+            journal.append_record(&Record::Mark(Mark::ContentLost(incarnation)));
+        }
     }
 
     /// The log has dropped entries that the peer lacks.
@@ -365,24 +414,34 @@ impl Replicator {
             return;
         }
         let watermark = self.link.watermark;
-        let unfinished = self.resync_plan().or(self.link.unconfirmed.map(|(_, plan)| plan));
-        let newer_than = unfinished.and_then(|plan| plan.newer_than).map_or(watermark, |w| w.min(watermark));
-        let digest = unfinished.and_then(|plan| plan.digest);
-        let kind = match unfinished {
-            Some(Plan { kind: ResyncKind::Full, .. }) => ResyncKind::Full,
-            _ => ResyncKind::Incremental,
-        };
-        self.send_anew(Plan { kind, newer_than: Some(newer_than), digest }, now);
+        let mut plan = Plan { kind: ResyncKind::Incremental, newer_than: Some(watermark), digest: None };
+        // What earlier resyncs brought may have been dropped too.
+        let unfinished = self.link.unconfirmed.iter().map(|(_, plan)| *plan).chain(self.resync_plan());
+        for other in unfinished {
+            if other.kind == ResyncKind::Full {
+                plan.kind = ResyncKind::Full;
+            }
+            plan.newer_than = [plan.newer_than, other.newer_than].into_iter().flatten().min();
+            plan.digest = plan.digest.max(other.digest);
+        }
+        self.log_anew();
+        self.resync_start(plan, now);
     }
 
     pub(super) fn link_resync_ended(&mut self, end: u64, plan: Plan) {
-        self.link.unconfirmed = Some((end, plan));
+        if self.link.unconfirmed.len() == UNCONFIRMED {
+            // Rather bring too much than forget what was brought.
+            self.link.unconfirmed.iter_mut().for_each(|(_, plan)| plan.newer_than = Some(Version::ZERO));
+            self.link.unconfirmed.pop_front();
+        }
+        self.link.unconfirmed.push_back((end, plan));
     }
 
     /// memcached has lost its content while a link may be open.
     pub(super) fn link_content_lost(&mut self, incarnation: u64) {
         self.link.digest_asked = Version::ZERO;
-        if self.link.state == State::Open {
+        // A greeting that is on its way does not tell of it yet.
+        if self.link.state != State::Closed {
             self.shared.journal().append_record(&Record::Mark(Mark::ContentLost(incarnation)));
         }
     }
@@ -406,7 +465,9 @@ impl Replicator {
         if lens.len() != count as usize {
             return Err(LinkError::Unexpected);
         }
-        let batch = Arc::new(Batch { bytes: records.to_vec(), clocks: (now_ms, now.mono_ms()) });
+        self.peer_clock(now_ms, now);
+        let arrived = (now_ms as i64).saturating_add(self.link.mono_difference.unwrap_or_default()).max(0) as u64;
+        let batch = Arc::new(Batch { bytes: records.to_vec(), clocks: (now_ms, arrived) });
         for (index, (offset, len)) in lens.into_iter().enumerate() {
             self.apply.push(&batch, offset, len, (log, first + index as u64));
         }
@@ -428,8 +489,8 @@ impl Replicator {
             link.watermark = link.watermark.max(version);
             link.watermarks.pop_front();
         }
-        if link.unconfirmed.is_some_and(|(end, _)| end < next) {
-            link.unconfirmed = None;
+        while link.unconfirmed.front().is_some_and(|(end, _)| *end < next) {
+            link.unconfirmed.pop_front();
         }
         while let Some((_, logged_us)) = link.samples.front().copied().filter(|(seq, _)| *seq <= next) {
             let lag = now.mono_us.saturating_sub(logged_us);
@@ -456,10 +517,12 @@ impl Replicator {
                     journal.set(Field::PeerWatermark, version.raw());
                 }
             }
-            Mark::ResyncStart(kind, _) => {
+            Mark::ResyncStart(kind, incarnation) => {
                 self.progress_ms = now.mono_ms();
-                if kind == ResyncKind::Full {
-                    self.shared.journal().set(Field::Filling, BEGUN);
+                let mut journal = self.shared.journal();
+                let ours = journal.number(Field::Incarnation) == incarnation;
+                if kind == ResyncKind::Full && ours && journal.number(Field::Filling) == NEEDS_ALL {
+                    journal.set(Field::Filling, BEGUN);
                 }
             }
             Mark::ResyncEnd(kind) => {
@@ -470,11 +533,13 @@ impl Replicator {
                 self.synced |= journal.number(Field::Filling) == FILLED;
             }
             Mark::ContentLost(incarnation) => {
+                self.link.peer_incarnation = incarnation;
                 let known = std::mem::replace(&mut self.link.filled, incarnation) == incarnation;
                 if !known && !self.shared.broken(Rule::NewIncarnationGetsAll) {
                     self.link.watermark = Version::ZERO;
                     self.link.watermarks.clear();
-                    let digest = None;
+                    let floor = self.link.peer.as_ref().map(|peer| peer.floor).filter(|floor| *floor > Version::ZERO);
+                    let digest = self.resync_plan().and_then(|plan| plan.digest).max(floor);
                     self.resync_start(Plan { kind: ResyncKind::Full, newer_than: Some(Version::ZERO), digest }, now);
                 }
             }
@@ -526,7 +591,8 @@ impl Replicator {
             self.link.beat_ms = now.mono_ms();
             let clock = self.shared.next_version(now);
             let trim = self.link.acked;
-            Frame::Heartbeat { clock, wall_us: now.wall_us, trim }.encode(&mut self.link.output);
+            let (wall_us, mono_ms) = (now.wall_us, now.mono_ms());
+            Frame::Heartbeat { clock, wall_us, mono_ms, trim }.encode(&mut self.link.output);
             let unsent = self.shared.journal().table().len_of(List::Unsent) > 0;
             if self.resync_plan().is_none() {
                 if unsent {

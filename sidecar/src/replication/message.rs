@@ -53,6 +53,8 @@ pub struct Hello {
     pub clock: Version,
     /// The wall clock now, in microseconds since the Unix epoch.
     pub wall_us: u64,
+    /// The monotonic clock now, in milliseconds.
+    pub mono_ms: u64,
     /// What is wanted of the peer's log; `None`: everything.
     pub wanted: Option<Wanted>,
     /// Deletes up to this may be forgotten here.
@@ -115,6 +117,8 @@ pub enum Frame<'a> {
         clock: Version,
         /// Its wall clock, in microseconds.
         wall_us: u64,
+        /// Its monotonic clock, in milliseconds.
+        mono_ms: u64,
         /// As in a batch.
         trim: u64,
     },
@@ -178,9 +182,9 @@ impl<'a> Frame<'a> {
                 out.push(kind::ACK);
                 numbers(out, &[*next, *position]);
             }
-            Frame::Heartbeat { clock, wall_us, trim } => {
+            Frame::Heartbeat { clock, wall_us, mono_ms, trim } => {
                 out.push(kind::HEARTBEAT);
-                numbers(out, &[clock.raw(), *wall_us, *trim]);
+                numbers(out, &[clock.raw(), *wall_us, *mono_ms, *trim]);
             }
             Frame::Refused(refusal) => out.extend_from_slice(&[kind::REFUSED, *refusal as u8]),
             Frame::Unknown(kind) => out.push(*kind),
@@ -210,7 +214,9 @@ impl<'a> Frame<'a> {
                 Frame::Batch { first, count, now_ms, trim, records }
             }
             kind::ACK => Frame::Ack { next: at.u64()?, position: at.u64()? },
-            kind::HEARTBEAT => Frame::Heartbeat { clock: at.version()?, wall_us: at.u64()?, trim: at.u64()? },
+            kind::HEARTBEAT => {
+                Frame::Heartbeat { clock: at.version()?, wall_us: at.u64()?, mono_ms: at.u64()?, trim: at.u64()? }
+            }
             kind::REFUSED => Frame::Refused(match at.u8()? {
                 1 => Refusal::Protocol,
                 2 => Refusal::Pair,
@@ -248,6 +254,7 @@ fn encode_hello(hello: &Hello, out: &mut Vec<u8>) {
             hello.incarnation,
             hello.clock.raw(),
             hello.wall_us,
+            hello.mono_ms,
             wanted.log,
             wanted.next,
             wanted.watermark.raw(),
@@ -271,7 +278,7 @@ fn decode_hello(at: &mut Reader<'_>) -> Result<Hello, FrameError> {
     let features = at.u64()?;
     let replica = u8::try_from(at.u64()?).ok().and_then(ReplicaId::new).ok_or(FrameError::Field("replica id"))?;
     let (boot, started, incarnation) = (at.u64()?, at.version()?, at.u64()?);
-    let (clock, wall_us) = (at.version()?, at.u64()?);
+    let (clock, wall_us, mono_ms) = (at.version()?, at.u64()?, at.u64()?);
     let wanted = Wanted { log: at.u64()?, next: at.u64()?, watermark: at.version()? };
     let (floor, flush) = (at.version()?, at.version()?);
     let flush_due = (at.version()?, at.u64()?);
@@ -288,6 +295,7 @@ fn decode_hello(at: &mut Reader<'_>) -> Result<Hello, FrameError> {
         incarnation,
         clock,
         wall_us,
+        mono_ms,
         wanted,
         floor,
         flush,
@@ -311,6 +319,7 @@ mod tests {
             incarnation: 9,
             clock: Version::of_item(10),
             wall_us: 11,
+            mono_ms: 19,
             wanted: Some(Wanted { log: 12, next: 13, watermark: Version::of_item(14) }),
             floor: Version::of_item(15),
             flush: Version::of_item(16),
@@ -325,7 +334,7 @@ mod tests {
             Frame::Hello(Hello { wanted: None, pair_id: String::new(), ..hello() }),
             Frame::Batch { first: 1, count: 2, now_ms: 3, trim: 4, records: b"records" },
             Frame::Ack { next: 1, position: 2 },
-            Frame::Heartbeat { clock: Version::of_item(5), wall_us: 6, trim: 7 },
+            Frame::Heartbeat { clock: Version::of_item(5), wall_us: 6, mono_ms: 8, trim: 7 },
             Frame::Refused(Refusal::Fenced),
             Frame::Unknown(200),
         ];

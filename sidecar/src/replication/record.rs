@@ -13,6 +13,9 @@ pub const MAX_KEY: usize = 250;
 /// The longest value taken from a peer, in bytes: memcached's own upper bound for `-I`.
 pub const MAX_VALUE: usize = 1 << 30;
 
+/// memcached tells and takes whole seconds, and each side rounds.
+const SLACK_MS: u64 = 2000;
+
 /// When an item ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Expiry {
@@ -55,6 +58,17 @@ impl Expiry {
     pub fn from_stored(raw: u64) -> Self {
         Self::from_raw(raw)
     }
+    /// The end of what has so many whole seconds left.
+    pub fn after_seconds(seconds: i64, now_ms: u64) -> Self {
+        Expiry::At((now_ms as i64).saturating_add(seconds.saturating_mul(1000)).max(1) as u64)
+    }
+    /// Whether it ends later than `other`, by more than whole seconds can tell apart.
+    pub fn is_clearly_later_than(self, other: Expiry) -> bool {
+        match other {
+            Expiry::Never => false,
+            Expiry::At(ms) => self.is_later_than(Expiry::At(ms.saturating_add(SLACK_MS))),
+        }
+    }
     /// Whether it ends later than `other`.
     pub fn is_later_than(self, other: Expiry) -> bool {
         match (self, other) {
@@ -92,7 +106,7 @@ impl ResyncKind {
 pub enum Mark {
     /// Every write that the sender made up to this version is before this place.
     Watermark(Version),
-    /// A resync begins; about so many items will come.
+    /// A resync begins, for the content of the receiver that has this incarnation.
     ResyncStart(ResyncKind, u64),
     /// The resync is complete.
     ResyncEnd(ResyncKind),
@@ -158,6 +172,8 @@ pub enum Record<'a> {
         key: &'a [u8],
         /// The version.
         version: Version,
+        /// Its end, in whole seconds.
+        expiry: Expiry,
     },
     /// A place in the stream.
     Mark(Mark),
@@ -217,7 +233,7 @@ impl<'a> Record<'a> {
                 out.extend_from_slice(value);
             }
             Record::Delete { key, version } => keyed(out, kind::DELETE, key, [version.raw()]),
-            Record::Have { key, version } => keyed(out, kind::HAVE, key, [version.raw()]),
+            Record::Have { key, version, expiry } => keyed(out, kind::HAVE, key, [version.raw(), expiry.to_raw()]),
             Record::Touch { key, item, version, expiry } => {
                 keyed(out, kind::TOUCH, key, [item.raw(), version.raw(), expiry.to_raw()]);
             }
@@ -225,8 +241,8 @@ impl<'a> Record<'a> {
             Record::FlushAt { version, due } => keyed(out, kind::FLUSH_AT, b"", [version.raw(), due.to_raw()]),
             Record::Mark(mark) => match mark {
                 Mark::Watermark(version) => keyed(out, kind::WATERMARK, b"", [version.raw()]),
-                Mark::ResyncStart(resync, total) => {
-                    keyed(out, kind::RESYNC_START, b"", [resync as u64, total]);
+                Mark::ResyncStart(resync, incarnation) => {
+                    keyed(out, kind::RESYNC_START, b"", [resync as u64, incarnation]);
                 }
                 Mark::ResyncEnd(resync) => keyed(out, kind::RESYNC_END, b"", [resync as u64]),
                 Mark::ContentLost(incarnation) => keyed(out, kind::CONTENT_LOST, b"", [incarnation]),
@@ -262,8 +278,8 @@ impl<'a> Record<'a> {
                 Record::Delete { version, key: at.take(key_len)? }
             }
             kind::HAVE => {
-                let version = at.version()?;
-                Record::Have { version, key: at.take(key_len)? }
+                let (version, expiry) = (at.version()?, Expiry::from_raw(at.u64()?));
+                Record::Have { version, expiry, key: at.take(key_len)? }
             }
             kind::TOUCH => {
                 let (item, version, expiry) = (at.version()?, at.version()?, Expiry::from_raw(at.u64()?));
@@ -375,7 +391,7 @@ mod tests {
                 2 => Record::Touch { key: &key, item, version, expiry },
                 3 => Record::Flush { version },
                 4 => Record::FlushAt { version, due: expiry },
-                5 => Record::Have { key: &key, version },
+                5 => Record::Have { key: &key, version, expiry },
                 6 => Record::Mark(Mark::Watermark(version)),
                 7 => Record::Mark(Mark::ResyncStart(ResyncKind::Full, n)),
                 8 => Record::Mark(Mark::ResyncEnd(ResyncKind::Incremental)),

@@ -51,6 +51,8 @@ pub(super) enum Op {
     FlushAll,
     /// `md C` of a sweep.
     Sweep,
+    /// `lru_crawler enable`: whatever the answer.
+    EnableCrawler,
 }
 
 /// Numbers since the start.
@@ -146,6 +148,10 @@ impl Replicator {
             self.cold = false;
             self.progress_ms = now.mono_ms();
             self.link_content_lost(incarnation);
+            // What the resync was about to read is gone.
+            if let Some(plan) = self.resync_plan() {
+                self.resync_start(plan, now);
+            }
         }
         self.turn(now);
     }
@@ -166,7 +172,7 @@ impl Replicator {
                 }
                 Op::Fetch(fetch) => self.fetch_again(fetch),
                 Op::FlushAll => self.flush_again(),
-                Op::Sweep => {}
+                Op::Sweep | Op::EnableCrawler => {}
             }
         }
         self.sweep_lost();
@@ -202,6 +208,7 @@ impl Replicator {
             Op::Fetch(fetch) => self.fetched(fetch, response, now),
             Op::FlushAll => self.flushed(response, now),
             Op::Sweep => self.swept_one(response),
+            Op::EnableCrawler => Ok(()),
         }
     }
 
@@ -250,6 +257,16 @@ impl Replicator {
 
     pub(super) fn take_stripe(&self, stripe: Stripe, mode: Mode) -> bool {
         self.shared.broken(Rule::StripesOrderWrites) || self.shared.stripes.acquire(stripe, self.party, mode)
+    }
+
+    /// Gives up a place in the queue for a stripe, unless a part of the replicator still waits for it. Returns whether
+    /// one does.
+    pub(super) fn relinquish(&self, stripe: Stripe) -> bool {
+        let waits = self.apply.waits_for(stripe) || self.fetch_waits_for(stripe) || self.flush.waits_for(stripe);
+        if !waits {
+            self.shared.relinquish(stripe, self.party);
+        }
+        waits
     }
 
     pub(super) fn release(&self, stripe: Stripe) {

@@ -5,11 +5,11 @@
 
 use std::collections::VecDeque;
 
-use super::record::{Mark, Record, ResyncKind};
+use super::record::{Expiry, Mark, Record, ResyncKind};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
 use crate::dataplane::reply::item_of;
-use crate::dataplane::stripes::Mode;
+use crate::dataplane::stripes::{Mode, Stripe};
 use crate::dataplane::worker::UpstreamError;
 use crate::protocol::dump::{self, DumpError, DumpItem, DumpLine};
 use crate::protocol::encode;
@@ -140,7 +140,7 @@ impl Replicator {
         let number = self.resync.jobs;
         let (budget, budget_ms) = (0, now.mono_ms());
         self.counters.resyncs[plan.kind as usize] += 1;
-        self.shared.journal().append_record(&Record::Mark(Mark::ResyncStart(plan.kind, 0)));
+        self.shared.journal().append_record(&Record::Mark(Mark::ResyncStart(plan.kind, self.link.peer_incarnation)));
         self.resync.job = Some(Job { number, plan, phase: Phase::Table, done: 0, listed: 0, budget, budget_ms });
     }
 
@@ -151,7 +151,9 @@ impl Replicator {
         }
         self.resync.again.clear();
         if let Some(fetch) = self.resync.waiting.take() {
-            self.shared.relinquish(self.shared.stripes.of(fetch.hash), self.party);
+            if self.relinquish(self.shared.stripes.of(fetch.hash)) {
+                self.shared.wake_replicator();
+            }
         }
         if matches!(self.resync.dump, Dump::Running(DumpUser::Job)) {
             self.resync.abandon = true;
@@ -273,6 +275,10 @@ impl Replicator {
         }
     }
 
+    pub(super) fn fetch_waits_for(&self, stripe: Stripe) -> bool {
+        self.resync.waiting.as_ref().is_some_and(|fetch| self.shared.stripes.of(fetch.hash) == stripe)
+    }
+
     /// Reads an item for the peer; `false`: its stripe has to be waited for.
     fn fetch(&mut self, fetch: Fetch) -> bool {
         let held = !self.shared.broken(Rule::BulkUnderStripe);
@@ -323,6 +329,8 @@ impl Replicator {
         let mut bytes = key.len();
         if current {
             let mut journal = self.shared.journal();
+            // It may have been touched since it was taken off the table.
+            let touched = journal.get(hash, key);
             match (item.filter(|item| item.version > flush), fetch.source) {
                 (Some(item), source) => {
                     let expiry = item.expiry(now);
@@ -346,7 +354,7 @@ impl Replicator {
                 }
             }
             drop(journal);
-            if let Source::Table(entry) = fetch.source {
+            if let (Source::Table(_), Some(entry)) = (fetch.source, touched) {
                 self.send_touch(hash, key, entry);
             }
         }
@@ -367,6 +375,9 @@ impl Replicator {
             return None;
         }
         self.resync.dump = Dump::Running(user);
+        // Undoes a client's `disable`. Where the dump overtakes it, it is refused and tried again.
+        self.upstream.extend_from_slice(encode::CRAWLER_ENABLE);
+        self.ops.push_back(Op::EnableCrawler);
         Some(DumpCommand::Start(encode::METADUMP))
     }
 
@@ -413,7 +424,7 @@ impl Replicator {
             match line {
                 DumpLine::Started => {}
                 DumpLine::Item(item) => match user {
-                    DumpUser::Job => self.listed(&item),
+                    DumpUser::Job => self.listed(&item, now),
                     DumpUser::Sweep => self.sweep_one(&item),
                 },
                 DumpLine::End => {
@@ -441,7 +452,7 @@ impl Replicator {
     }
 
     /// One item of the dump for the job.
-    fn listed(&mut self, item: &DumpItem<'_>) {
+    fn listed(&mut self, item: &DumpItem<'_>, now: Now) {
         let version = Version::of_item(item.cas);
         let peer = 1 - self.shared.clock.replica().get();
         let Some(job) = &mut self.resync.job else { return };
@@ -456,7 +467,11 @@ impl Replicator {
             let hash = self.shared.hasher.hash(&key);
             self.fetch(Fetch { key: key.into(), hash, source: Source::Dump(version), job: number });
         } else if job.plan.digest.is_some_and(|floor| version <= floor) {
-            self.shared.journal().append_record(&Record::Have { key: &key, version });
+            let expiry = item.expires.map_or(Expiry::Never, |unix| {
+                let left_ms = unix.saturating_mul(1000).saturating_sub(self.shared.memcached_unix_ms(now));
+                Expiry::after_seconds(left_ms.div_euclid(1000), now.mono_ms())
+            });
+            self.shared.journal().append_record(&Record::Have { key: &key, version, expiry });
         }
     }
 }

@@ -13,13 +13,14 @@ use crate::clock::Version;
 use crate::hash::KeyHasher;
 use crate::replication::record::{Expiry, MAX_KEY};
 
-/// Bytes of a slot: `deleted:1|version:63, touch version, touch expiry, key_len: u8, value_pending: u8, key`.
-pub const SLOT: usize = 280;
+/// Bytes of a slot: `deleted:1|version:63, touch version, touch expiry, last delete, key_len: u8, value_pending: u8, key`.
+pub const SLOT: usize = 288;
 const TOUCH: usize = 8;
 const TOUCH_EXPIRY: usize = 16;
-const KEY_LEN: usize = 24;
-const VALUE_PENDING: usize = 25;
-const KEY: usize = 26;
+const LAST_DELETE: usize = 24;
+const KEY_LEN: usize = 32;
+const VALUE_PENDING: usize = 33;
+const KEY: usize = 34;
 const DELETED: u64 = 1 << 63;
 const NONE: u32 = u32::MAX;
 
@@ -176,12 +177,18 @@ impl Table {
             Write::Touch { item, .. } => (item, false),
         };
         let mut dropped = None;
+        let mut place = (list, seq);
         let slot = match known {
             Some(slot) => {
                 let entry = self.entry(storage, slot);
                 // A delete wins over the item of the same version.
                 if (entry.version, entry.deleted) > (version, deleted) {
                     return None;
+                }
+                // The record of a touch does not bring the value, which still has to be sent.
+                let unsent = matches!(entry.list, List::Unsent | List::Sending) && entry.value_pending;
+                if unsent && entry.version == version && matches!(write, Write::Touch { .. }) {
+                    place = (entry.list, 0);
                 }
                 slot
             }
@@ -190,6 +197,7 @@ impl Table {
                 dropped = went;
                 let Some(slot) = slot else { return Some(version) };
                 write_key(storage.bytes_mut(), slot, key);
+                write_u64(storage.bytes_mut(), offset(slot) + LAST_DELETE, 0);
                 self.side_mut(slot).hash = hash;
                 self.insert_index(hash, slot);
                 slot
@@ -203,6 +211,9 @@ impl Table {
             Write::Set(_) | Write::Delete(_) => {
                 write_u64(bytes, base + TOUCH, 0);
                 set_byte(bytes, base + VALUE_PENDING, 1);
+                if deleted {
+                    write_u64(bytes, base + LAST_DELETE, version.raw());
+                }
             }
             Write::Touch { version, expiry, .. } => {
                 if !same_item {
@@ -217,7 +228,7 @@ impl Table {
         if known.is_some() {
             self.unlink(slot);
         }
-        self.link(slot, list, seq);
+        self.link(slot, place.0, place.1);
         dropped
     }
 
@@ -299,14 +310,23 @@ impl Table {
         Some((self.side(first).hash, self.entry(storage, first)))
     }
 
-    /// memcached lost its content: what was known of items is void, deletes stay. Returns how many entries went.
+    /// memcached lost its content: what was known of items is void, deletes stay, also those that a lost item came
+    /// after. Returns how many items were not confirmed.
     pub fn content_lost(&mut self, storage: &mut dyn Storage) -> usize {
         let mut gone = 0;
         for slot in 0..self.sides.len() as u32 {
             let word = head(storage, slot);
-            if word != 0 && word & DELETED == 0 {
-                self.remove(storage, slot);
-                gone += 1;
+            if word == 0 || word & DELETED != 0 {
+                continue;
+            }
+            gone += 1;
+            match read_u64(storage.bytes(), offset(slot) + LAST_DELETE) {
+                0 => self.remove(storage, slot),
+                delete => {
+                    write_u64(storage.bytes_mut(), offset(slot) + TOUCH, 0);
+                    set_head(storage, slot, delete | DELETED);
+                    self.deleted += 1;
+                }
             }
         }
         gone

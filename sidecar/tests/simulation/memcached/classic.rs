@@ -56,7 +56,7 @@ fn read<'a>(
     for key in keys {
         if key.len() > MAX_KEY {
             // everything that has not been sent is lost, answers of earlier commands included
-            out.discard(store);
+            out.start_over(store);
             out.line(BAD_FORMAT);
             if server.config.version == Version::V1_6_45 {
                 out.line("");

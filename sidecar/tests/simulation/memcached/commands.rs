@@ -74,19 +74,23 @@ pub(super) fn execute(server: &mut Server, conn: &mut Conn, id: ConnId, raw: &[u
         Some(line) if version != Version::V1_6_38 || !line.is_empty() => line,
         _ => line,
     };
-    let (line, trimmed) = match version {
-        Version::V1_6_38 => {
-            // a zero byte ends the line there
-            let line = memchr::memchr(0, line).map_or(line, |end| &line[..end]);
-            (line, line.trim_ascii_start())
-        }
+    let line = match version {
+        // a zero byte ends the line there
+        Version::V1_6_38 => memchr::memchr(0, line).map_or(line, |end| &line[..end]),
         Version::V1_6_45 if raw.len() < 4 => {
             conn.out.line(BAD_FORMAT);
             return Outcome::Done;
         }
-        Version::V1_6_45 => (line, line),
+        Version::V1_6_45 => line,
     };
-    let name = trimmed.split(|&b| b == b' ').next().unwrap_or_default();
+    let spaces = line.iter().take_while(|&&b| b == b' ').count();
+    let trimmed = &line[spaces..];
+    let name = match trimmed.split(|&b| b == b' ').next().unwrap_or_default() {
+        // the newer version finds only these behind spaces
+        name @ (b"flush_all" | b"lru_crawler" | b"verbosity" | b"shutdown") => name,
+        _ if spaces > 0 && version == Version::V1_6_45 => b"",
+        name => name,
+    };
     let out = &mut conn.out;
     match name {
         b"get" | b"gets" => {

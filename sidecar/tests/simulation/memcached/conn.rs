@@ -59,6 +59,12 @@ impl Outbox {
         self.unsent > 1
     }
 
+    /// Throws away the answers that have not been sent, and goes on with that of the running command.
+    pub(super) fn start_over(&mut self, store: &mut Store) {
+        self.discard(store);
+        self.unsent = 1;
+    }
+
     fn flush(&mut self, store: &mut Store) {
         if self.output.is_empty() {
             std::mem::swap(&mut self.output, &mut self.pending);

@@ -5,7 +5,7 @@ use super::{
     classic::{self, NON_NUMERIC},
     commands::{BAD_FORMAT, Outcome, Tokens},
     conn::{Conn, Outbox},
-    meta_flags::{FlagError, MetaFlags},
+    meta_flags::{self, FlagError, MetaFlags},
     store::{AllocError, CountError, Mode, Slot},
     upload::{self, Style, Upload},
 };
@@ -419,6 +419,10 @@ pub(super) fn debug(server: &mut Server, out: &mut Outbox, tokens: &Tokens<'_>) 
     let Some(key) = tokens.argument(0).filter(|key| key.len() <= classic::MAX_KEY) else {
         return out.line(BAD_FORMAT);
     };
+    let flags = tokens.arguments().get(1..).unwrap_or_default();
+    if version == Version::V1_6_45 && !meta_flags::are_flag_like(flags) {
+        return out.line(BAD_FORMAT);
+    }
     // the newer version sees the flag only when something follows it
     let encoded = tokens.argument(1) == Some(b"b") && (version == Version::V1_6_38 || tokens.arguments().len() > 2);
     let decoded = if encoded { base64::decode(key) } else { None };

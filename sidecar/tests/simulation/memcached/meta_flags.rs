@@ -92,8 +92,7 @@ impl<'a> MetaFlags<'a> {
                 }
             }
             Version::V1_6_45 => {
-                let flag_like = |word: &&[u8]| matches!(word.first(), Some(65..=122 | b'0'..=b'9'));
-                if !words.iter().all(flag_like) {
+                if !are_flag_like(words) {
                     return Err(FlagError::Line(BAD_FORMAT));
                 }
                 if key.len() > classic::MAX_KEY {
@@ -226,4 +225,10 @@ impl<'a> MetaFlags<'a> {
     pub(super) fn opaque_too_long(&self) -> bool {
         self.words.iter().any(|word| word.first() == Some(&b'O') && word.len() > MAX_OPAQUE)
     }
+}
+
+/// The newer version cannot split a line with words that start otherwise.
+pub(super) fn are_flag_like(words: &[&[u8]]) -> bool {
+    let flag_like = |word: &&[u8]| matches!(word.first(), Some(65..=122 | b'0'..=b'9'));
+    words.iter().all(flag_like)
 }

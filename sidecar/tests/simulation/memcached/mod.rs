@@ -28,6 +28,8 @@ mod meta_flags;
 mod numbers;
 mod slabs;
 mod store;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use conn::Conn;
@@ -183,6 +185,16 @@ impl Memcached {
     /// While true no memory can be had: writes fail with their out-of-memory answers.
     pub(crate) fn set_out_of_memory(&mut self, out_of_memory: bool) {
         self.server.store.out_of_memory = out_of_memory;
+    }
+
+    /// While true increments find their items referenced, as by memcached's own LRU thread, and replace them.
+    pub(crate) fn set_increments_replace(&mut self, replace: bool) {
+        self.server.store.increments_replace = replace;
+    }
+
+    /// Lets memcached's own CAS counter go on from here.
+    pub(crate) fn set_last_cas(&mut self, cas: u64) {
+        self.server.store.last_cas = cas;
     }
 
     /// The next `flush_all` finds this key's item locked by another thread, and skips it.

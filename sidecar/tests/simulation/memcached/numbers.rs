@@ -60,14 +60,16 @@ fn strtol(token: &[u8]) -> Option<i32> {
 
 /// Sign and magnitude of a number that ends at white space, a zero byte or the token's end.
 fn scan(token: &[u8]) -> Option<(bool, u128)> {
-    let rest = token.trim_ascii_start();
+    let is_space = |b: u8| b == 0x0b || b.is_ascii_whitespace();
+    let start = token.iter().take_while(|&&b| is_space(b)).count();
+    let rest = token.get(start..).unwrap_or_default();
     let (negative, digits) = match rest.split_first() {
         Some((b'-', digits)) => (true, digits),
         Some((b'+', digits)) => (false, digits),
         _ => (false, rest),
     };
     let count = digits.iter().take_while(|b| b.is_ascii_digit()).count();
-    let ends_well = digits.get(count).is_none_or(|&b| b == 0 || b == 0x0b || b.is_ascii_whitespace());
+    let ends_well = digits.get(count).is_none_or(|&b| b == 0 || is_space(b));
     if count == 0 || !ends_well {
         return None;
     }

@@ -81,8 +81,9 @@ pub(super) struct Store {
     pub(super) clock: Clock,
     /// Items not accessed since are dead once this second is reached.
     oldest_live: u32,
-    last_cas: u64,
+    pub(super) last_cas: u64,
     pub(super) out_of_memory: bool,
+    pub(super) increments_replace: bool,
     /// Keys that the next flush skips.
     pub(super) locked: Vec<Box<[u8]>>,
 }
@@ -100,6 +101,7 @@ impl Store {
             oldest_live: 0,
             last_cas: 1,
             out_of_memory: false,
+            increments_replace: false,
             locked: Vec::new(),
         }
     }
@@ -372,7 +374,8 @@ impl Store {
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(value).as_bytes();
         let exptime = item.exptime;
-        if digits.len() <= item.value.len() && item.references == 0 {
+        let referenced = item.references > 0 || self.increments_replace;
+        if digits.len() <= item.value.len() && !referenced {
             let cas = self.next_cas();
             let now = self.clock.now;
             let item = self.item_mut(slot);

@@ -1,0 +1,120 @@
+//! A client session without sockets: for property tests and for fuzzing.
+
+use sidecar::protocol::reply::Farewell;
+use sidecar::protocol::{Command, Limits, Parser, Request, Step};
+
+/// When a session looks at its input again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// After each arrival.
+    None,
+    /// When the parser said that there is something to see.
+    AsTold,
+}
+
+/// What a session sees: each step that is not empty, with the place up to which it goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Seen<'a> {
+    Asked(Request<'a>, usize),
+    Answered(&'static [u8], usize),
+    Closed(Farewell),
+}
+
+/// What a session sees of `input` when it arrives in pieces of these lengths.
+pub(crate) fn session<'a>(input: &'a [u8], pieces: &[usize], patience: Patience, limits: &Limits) -> Vec<Seen<'a>> {
+    let mut parser = Parser::new();
+    let mut seen = Vec::new();
+    let mut consumed_in_all = 0;
+    let mut arrived = 0;
+    let mut wanted = 0;
+    let mut lengths = pieces.iter().copied().cycle();
+    while arrived < input.len() {
+        let length = lengths.next().unwrap_or(1).max(1);
+        arrived = (arrived + length).min(input.len());
+        if matches!(patience, Patience::AsTold) && arrived - consumed_in_all < wanted {
+            continue;
+        }
+        while consumed_in_all < arrived {
+            let buffer = &input[consumed_in_all..arrived];
+            let consumed = match parser.step(buffer, limits) {
+                Step::Incomplete { need } => {
+                    assert!(need > buffer.len(), "more than there is");
+                    assert!(need as u64 <= limits.max_input(), "within the bound");
+                    wanted = need;
+                    break;
+                }
+                Step::Request { request, consumed } => {
+                    check(&request, limits);
+                    seen.push(Seen::Asked(request, consumed_in_all + consumed));
+                    consumed
+                }
+                Step::Answer { reply, consumed } => {
+                    // Swallowed bytes: in how many steps does not matter.
+                    if !reply.is_empty() {
+                        seen.push(Seen::Answered(reply, consumed_in_all + consumed));
+                    }
+                    consumed
+                }
+                Step::Close { farewell, consumed } => {
+                    assert_eq!(consumed, buffer.len());
+                    seen.push(Seen::Closed(farewell));
+                    return seen;
+                }
+            };
+            assert!((1..=buffer.len()).contains(&consumed), "{consumed} of {}", buffer.len());
+            consumed_in_all += consumed;
+            wanted = 0;
+        }
+    }
+    seen
+}
+
+/// What must hold for whatever bytes a request was made from.
+fn check(request: &Request<'_>, limits: &Limits) {
+    let keys: Vec<&[u8]> = match request.command {
+        Command::Get { keys, .. } | Command::GetAndTouch { keys, .. } => {
+            assert!(keys.count() > 0, "a get has a key");
+            keys.collect()
+        }
+        Command::Store { key, flags, value, .. } => {
+            assert!(limits.item_fits(key.len(), flags, value.len() as u64));
+            vec![key]
+        }
+        Command::TooLarge { key }
+        | Command::Arithmetic { key, .. }
+        | Command::Delete { key }
+        | Command::Touch { key, .. } => vec![key],
+        Command::Forward { line } | Command::Stream { line, .. } => {
+            check_admin(line);
+            Vec::new()
+        }
+        Command::FlushAll { .. } | Command::ReplicationStats | Command::Version | Command::Quit => Vec::new(),
+    };
+    for key in keys {
+        assert!(limits.accepts_key(key), "{}", key.escape_ascii());
+    }
+}
+
+/// What goes to memcached as it came must not be able to change an item.
+fn check_admin(line: &[u8]) {
+    const ADMIN: [&str; 14] = [
+        "stats",
+        "slabs",
+        "lru",
+        "lru_crawler",
+        "verbosity",
+        "cache_memlimit",
+        "shutdown",
+        "extstore",
+        "refresh_certs",
+        "misbehave",
+        "debugtime",
+        "debugitem",
+        "watch",
+        "version",
+    ];
+    assert!(!line.contains(&b'\n'), "one line");
+    let first = line.split(|byte| *byte == b' ').find(|word| !word.is_empty());
+    let first = first.unwrap_or_default();
+    assert!(ADMIN.iter().any(|word| word.as_bytes() == first), "{}", line.escape_ascii());
+}
