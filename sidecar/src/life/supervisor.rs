@@ -246,13 +246,14 @@ impl Supervisor {
 
     /// memcached is gone, so its content is: everybody gives its connection up, and clients go to the other replica.
     async fn give_up(&mut self) -> anyhow::Result<()> {
+        if std::mem::replace(&mut self.up, false) {
+            self.common.stats.memcached.up.set(0);
+            self.link.ready = false;
+            self.settle().await?;
+        }
         if self.lost.len() > self.threads.workers.len() {
             return Ok(());
         }
-        self.up = false;
-        self.common.stats.memcached.up.set(0);
-        self.link.ready = false;
-        self.settle().await?;
         let mut answers = Vec::new();
         for worker in &self.threads.workers {
             let (done, answer) = oneshot::channel();

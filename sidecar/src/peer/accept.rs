@@ -60,7 +60,9 @@ pub async fn accept(listener: TcpListener, security: Security, stats: Arc<Stats>
                 Ok(greeted) => {
                     let _ = offers.send(greeted).await;
                 }
-                Err((reason, error)) => {
+                // It has found another connection in the meantime.
+                Err(None) => {}
+                Err(Some((reason, error))) => {
                     if let Some(counter) = stats.replication.handshakes_refused.get(reason as usize) {
                         counter.add_shared(1);
                     }
@@ -74,34 +76,36 @@ pub async fn accept(listener: TcpListener, security: Security, stats: Arc<Stats>
     }
 }
 
-type Refused = (HandshakeRefusal, io::Error);
+/// Why somebody is turned away; `None`: he went by himself.
+type Refused = Option<(HandshakeRefusal, io::Error)>;
 
 async fn greeted(security: &Security, stream: TcpStream, address: SocketAddr) -> Result<Greeted, Refused> {
     let refused = |error: io::Error| match error.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::UnexpectedEof => (HandshakeRefusal::Timeout, error),
-        _ => (HandshakeRefusal::Certificate, error),
+        io::ErrorKind::TimedOut | io::ErrorKind::UnexpectedEof => Some((HandshakeRefusal::Timeout, error)),
+        _ => Some((HandshakeRefusal::Certificate, error)),
     };
     let mut stream = transport::accepted(security, stream).await.map_err(refused)?;
     let reading = timeout(GREETING, greeting(&mut stream));
     let (hello, bytes) =
-        reading.await.unwrap_or_else(|_| Err((HandshakeRefusal::Timeout, io::ErrorKind::TimedOut.into())))?;
+        reading.await.unwrap_or_else(|_| Err(Some((HandshakeRefusal::Timeout, io::ErrorKind::TimedOut.into()))))?;
     Ok(Greeted { stream, address, hello, bytes })
 }
 
 async fn greeting(stream: &mut PeerStream) -> Result<(Hello, Vec<u8>), Refused> {
-    let stranger = |text: String| (HandshakeRefusal::Protocol, io::Error::new(io::ErrorKind::InvalidData, text));
+    let stranger = |text: String| Some((HandshakeRefusal::Protocol, io::Error::new(io::ErrorKind::InvalidData, text)));
     let mut bytes = Vec::new();
     loop {
         match Frame::decode(&bytes, MAX_HELLO) {
             Ok(Some((Frame::Hello(hello), _))) => return Ok((hello, bytes)),
+            Ok(Some((Frame::Refused(_), _))) => return Err(None),
             Ok(Some(_)) => return Err(stranger("it does not begin with a greeting".to_owned())),
             Ok(None) => {}
             Err(error) => return Err(stranger(error.to_string())),
         }
         match stream.read_buf(&mut bytes).await {
-            Ok(0) => return Err((HandshakeRefusal::Timeout, io::ErrorKind::UnexpectedEof.into())),
+            Ok(0) => return Err(Some((HandshakeRefusal::Timeout, io::ErrorKind::UnexpectedEof.into()))),
             Ok(_) => {}
-            Err(error) => return Err((HandshakeRefusal::Timeout, error)),
+            Err(error) => return Err(Some((HandshakeRefusal::Timeout, error))),
         }
     }
 }
