@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::clock::{Clock, Now, ReplicaId, Version};
 use crate::dataplane::stripes::{MAX_PARTIES, Party, Stripe, Stripes};
 use crate::hash::KeyHasher;
+use crate::protocol::{Dialect, Limits};
 use crate::replication::journal::Journal;
 use crate::replication::record::Expiry;
 use crate::rules::{Rule, Rules};
@@ -44,6 +45,7 @@ pub struct Shared {
     flush: AtomicU64,
     sweeping: AtomicBool,
     memcached_clock: AtomicI64,
+    nul_in_keys: AtomicBool,
     item_size_max: AtomicU64,
     flush_requests: Mutex<Vec<FlushRequest>>,
     flushed: Mutex<Vec<FlushRequest>>,
@@ -83,6 +85,7 @@ impl Shared {
             flush: AtomicU64::new(flush.raw()),
             sweeping: AtomicBool::new(sweeping),
             memcached_clock: AtomicI64::new(0),
+            nul_in_keys: AtomicBool::new(false),
             item_size_max: AtomicU64::new(1 << 20),
             flush_requests: Mutex::default(),
             flushed: Mutex::default(),
@@ -176,6 +179,18 @@ impl Shared {
     /// memcached's Unix time in milliseconds.
     pub fn memcached_unix_ms(&self, now: Now) -> i64 {
         (now.mono_ms() as i64).saturating_add(self.memcached_clock.load(Ordering::Relaxed))
+    }
+
+    /// Notes what the memcached behind takes as a key.
+    pub fn set_limits(&self, limits: &Limits) {
+        self.nul_in_keys.store(limits.dialect == Dialect::Modern, Ordering::Relaxed);
+    }
+
+    /// Whether a key from the peer or a dump may be sent to memcached: one with a blank, a line feed, or a NUL where that
+    /// ends a line, would be read as commands.
+    pub fn accepts_key(&self, key: &[u8]) -> bool {
+        let nul = self.nul_in_keys.load(Ordering::Relaxed);
+        !key.iter().any(|byte| matches!(byte, b' ' | b'\n') || (*byte == 0 && !nul))
     }
 
     /// What a client's exptime means (memcached's protocol.txt, "Expiration times").

@@ -5,6 +5,8 @@
 //! on in the one canonical form of that command. Both must have answered the same bytes, closed or
 //! not closed, and hold the same items afterwards.
 
+#![allow(clippy::disallowed_methods, reason = "a test may ask its environment and wait")]
+
 mod parser_pair;
 mod protocol_inputs;
 mod real_memcached;

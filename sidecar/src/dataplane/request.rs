@@ -55,10 +55,10 @@ impl Worker {
     /// Starts a request. `pipelined`: others came before it in the same piece of input.
     pub(super) fn execute(&mut self, id: SessionId, request: &Request<'_>, pipelined: bool, now: Now) -> Done {
         let done = self.start(id, request, pipelined, now);
-        if !matches!(done, Done::Again(_)) {
-            if let Some(count) = self.commands.get_mut(kind(&request.command)) {
-                *count += 1;
-            }
+        if !matches!(done, Done::Again(_))
+            && let Some(count) = self.commands.get_mut(kind(&request.command))
+        {
+            *count += 1;
         }
         done
     }
@@ -123,7 +123,8 @@ impl Worker {
         let skip = self.session(id).map_or(0, |s| s.keys_done);
         let hide = self.hidden();
         let with_cas = cas || hide.is_some();
-        let last = keys.skip(skip + KEYS_AT_ONCE).next().is_none();
+        let mut rest = keys;
+        let last = rest.nth(skip + KEYS_AT_ONCE).is_none();
         encode::get(&mut self.upstream, with_cas, keys.skip(skip).take(KEYS_AT_ONCE));
         self.expect(id, What::Values { strip_cas: with_cas && !cas, hide, last });
         if last {

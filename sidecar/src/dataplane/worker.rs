@@ -272,6 +272,7 @@ impl Worker {
     /// The connection to memcached is there (again). With the same content, the keys whose writes were in flight are read
     /// back and logged; with a new one they are gone like everything else.
     pub fn upstream_connected(&mut self, limits: Limits, content: Content, now: Now) {
+        self.shared.set_limits(&limits);
         self.limits = Some(limits);
         let nobody = SessionId { index: u32::MAX, generation: 0 };
         for orphan in std::mem::take(&mut self.orphans) {

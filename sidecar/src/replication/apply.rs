@@ -226,6 +226,10 @@ impl Replicator {
     }
 
     fn start(&mut self, ticket: u64, batch: &Batch, record: Record<'_>, key: &[u8], now: Now) -> Progress {
+        if !self.shared.accepts_key(key) {
+            self.counters.refused += 1;
+            return Progress::Done;
+        }
         let hash = self.shared.hasher.hash(key);
         let stripe = self.shared.stripes.of(hash);
         let blind = |newest: Version| match record {

@@ -244,6 +244,9 @@ impl Replicator {
         }
         let mut key = Vec::with_capacity(crate::protocol::limits::MAX_KEY);
         item.key.decode_into(&mut key);
+        if !self.shared.accepts_key(&key) {
+            return;
+        }
         encode::delete(&mut self.upstream, &key, Some(item.cas));
         self.flush.deletes += 1;
         self.ops.push_back(Op::Sweep);

@@ -15,7 +15,7 @@ use crate::protocol::dump::{self, DumpError, DumpItem, DumpLine};
 use crate::protocol::encode;
 use crate::protocol::response::Response;
 use crate::rules::Rule;
-use crate::state::table::Entry;
+use crate::state::table::{Entry, List};
 
 /// The most items being fetched at once.
 const FETCHES: usize = 1024;
@@ -150,10 +150,10 @@ impl Replicator {
             self.shared.journal().unsend_sending();
         }
         self.resync.again.clear();
-        if let Some(fetch) = self.resync.waiting.take() {
-            if self.relinquish(self.shared.stripes.of(fetch.hash)) {
-                self.shared.wake_replicator();
-            }
+        if let Some(fetch) = self.resync.waiting.take()
+            && self.relinquish(self.shared.stripes.of(fetch.hash))
+        {
+            self.shared.wake_replicator();
         }
         if matches!(self.resync.dump, Dump::Running(DumpUser::Job)) {
             self.resync.abandon = true;
@@ -185,10 +185,8 @@ impl Replicator {
                 break;
             }
         }
-        if let Dump::Later(ms) = self.resync.dump {
-            if now.mono_ms() >= ms {
-                self.resync.dump = Dump::Idle;
-            }
+        if matches!(self.resync.dump, Dump::Later(ms) if now.mono_ms() >= ms) {
+            self.resync.dump = Dump::Idle;
         }
         self.sweep_turn();
         let Some(job) = &mut self.resync.job else { return };
@@ -357,6 +355,11 @@ impl Replicator {
             if let (Source::Table(_), Some(entry)) = (fetch.source, touched) {
                 self.send_touch(hash, key, entry);
             }
+            // What is there is older than what was noted: the noted write is not there.
+            let mut journal = self.shared.journal();
+            if let Some(entry) = journal.get(hash, key).filter(|entry| entry.list == List::Sending) {
+                journal.commit_record(hash, Record::Delete { key, version: entry.version });
+            }
         }
         if !self.shared.broken(Rule::BulkUnderStripe) {
             self.release(self.shared.stripes.of(hash));
@@ -458,6 +461,9 @@ impl Replicator {
         let Some(job) = &mut self.resync.job else { return };
         let mut key = Vec::with_capacity(crate::protocol::limits::MAX_KEY);
         item.key.decode_into(&mut key);
+        if !self.shared.accepts_key(&key) {
+            return;
+        }
         // What the peer itself wrote it has, unless it lost everything.
         let known = job.plan.kind != ResyncKind::Full && version.replica() == peer;
         let wanted = job.plan.newer_than.is_some_and(|newest| version > newest) && !known;

@@ -1,5 +1,7 @@
 //! Two memcached of one release: one gets the bytes as they are, one what the parser made of them.
 
+#![allow(clippy::disallowed_methods, reason = "a test may ask its environment and wait")]
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;

@@ -1,5 +1,11 @@
 //! Real memcached processes for tests.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "how a test is told where memcached is, and waits for it"
+)]
+
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;

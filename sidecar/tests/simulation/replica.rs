@@ -205,7 +205,7 @@ impl Replica {
             self.memcached.disconnect(pipe.conn);
         }
         drop((sidecar.workers, sidecar.replicator));
-        let shared = Arc::try_unwrap(sidecar.shared).ok().expect("nobody else shares it");
+        let shared = Arc::try_unwrap(sidecar.shared).expect("nobody else shares it");
         self.storage = Some(shared.into_journal().into_storage());
     }
 
@@ -313,10 +313,10 @@ impl Replica {
         let now = self.now(world_us);
         let Some(sidecar) = &mut self.sidecar else { return Ok(()) };
         let command = sidecar.replicator.take_dump_command();
-        if command.is_some() {
-            if let Some(dump) = sidecar.dump.take() {
-                self.memcached.disconnect(dump.conn);
-            }
+        if command.is_some()
+            && let Some(dump) = sidecar.dump.take()
+        {
+            self.memcached.disconnect(dump.conn);
         }
         if let Some(DumpCommand::Start(bytes)) = command {
             let conn = self.memcached.connect();

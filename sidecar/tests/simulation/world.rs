@@ -1,10 +1,9 @@
 //! Two replicas, their clients and the link, stepped at random; then healed and checked.
 
-use sidecar::rules::Rule;
 use sidecar::state::header::Field;
 use sidecar::state::table::List;
 
-use crate::client::{self, Answer, Asked, Client, Request};
+use crate::client::{self, Answer, Client, Request};
 use crate::oracle::Oracle;
 use crate::plan::{Plan, weighted};
 use crate::replica::Replica;
@@ -194,10 +193,10 @@ impl World {
         let low = sidecar.shared.clock.last();
         let known = self.oracle.known(side, key);
         client.asked.push_back(Request { asked, key, low, known });
-        if let Some(worker) = sidecar.workers.get_mut(client.worker) {
-            if worker.session(session).is_some_and(|open| !open.closing()) {
-                worker.client_input(session, &bytes, now);
-            }
+        if let Some(worker) = sidecar.workers.get_mut(client.worker)
+            && worker.session(session).is_some_and(|open| !open.closing())
+        {
+            worker.client_input(session, &bytes, now);
         }
         self.say(|| format!("client {side}/{index}: {:?}", String::from_utf8_lossy(&bytes[..bytes.len().min(60)])));
         true
@@ -461,7 +460,7 @@ impl World {
         let Some(sidecar) = &replica.sidecar else { return vec!["stopped"] };
         let journal = sidecar.shared.journal();
         let due = journal.flush_due().0 != sidecar::replication::record::Expiry::Never;
-        let pending = journal.table().len() > 0;
+        let pending = !journal.table().is_empty();
         let floor = journal.number(Field::Floor) > 0;
         drop(journal);
         let replicator = &sidecar.replicator;
@@ -530,7 +529,6 @@ impl World {
                 self.mix(version);
             }
         }
-        let _ = (Rule::LastWriterWins, Asked::Gets);
         Ok(())
     }
 }

@@ -193,11 +193,13 @@ impl Memcached {
     }
 
     /// Lets memcached's own CAS counter go on from here.
+    #[allow(dead_code, reason = "only the differential test of the model needs it")]
     pub(crate) fn set_last_cas(&mut self, cas: u64) {
         self.server.store.last_cas = cas;
     }
 
     /// The next `flush_all` finds this key's item locked by another thread, and skips it.
+    #[allow(dead_code, reason = "only the differential test of the model needs it")]
     pub(crate) fn lock_for_flush(&mut self, key: &[u8]) {
         self.server.store.locked.push(key.into());
     }
