@@ -560,8 +560,10 @@ impl Replicator {
             return;
         }
         if !touch_known && ours.is_clearly_later_than(theirs) {
-            // A touch that is not known any more is as old as can be, and not worth a place in the table.
-            let record = Record::Touch { key, item: version, version, expiry: ours };
+            // With a version of its own, since the other side may still know the touch that is forgotten here; not worth a
+            // place in the table, since the next digest would tell it again.
+            let touch = self.shared.next_version(now);
+            let record = Record::Touch { key, item: version, version: touch, expiry: ours };
             self.shared.journal().append_record(&record);
         }
         self.supersede(ticket);

@@ -96,6 +96,8 @@ pub(super) struct Link {
     digest_asked: Version,
     /// The content of the peer as far as its log has been applied.
     pub(super) peer_incarnation: u64,
+    /// The peer asked for everything, and that has not begun.
+    pub(super) owes_all: bool,
     /// Our greeting asked for everything.
     asked_for_all: bool,
     /// The content of the peer that a full resync was begun for.
@@ -130,6 +132,7 @@ impl Link {
             sampled: 0,
             digest_asked: Version::ZERO,
             peer_incarnation: 0,
+            owes_all: false,
             asked_for_all: false,
             filled: 0,
             skew_us: 0,
@@ -341,7 +344,8 @@ impl Replicator {
     fn begin_sending(&mut self, hello: &Hello, now: Now) {
         let digest = (hello.floor > Version::ZERO).then_some(hello.floor);
         let wanted = hello.wanted;
-        let cursor = wanted.filter(|w| w.log == self.config.boot).and_then(|w| {
+        let owes_all = self.link.owes_all;
+        let cursor = wanted.filter(|w| w.log == self.config.boot && !owes_all).and_then(|w| {
             let journal = self.shared.journal();
             journal.log.seek(w.next, record_len)
         });
@@ -358,7 +362,7 @@ impl Replicator {
             }
             return;
         }
-        let newer_than = wanted.map_or(Version::ZERO, |w| w.watermark);
+        let newer_than = wanted.filter(|_| !owes_all).map_or(Version::ZERO, |w| w.watermark);
         let kind = if newer_than > Version::ZERO { ResyncKind::Incremental } else { ResyncKind::Full };
         self.log_anew();
         if wanted.is_some() {
@@ -367,6 +371,7 @@ impl Replicator {
             // It begins at the mark in the peer's log: first everything that the peer wrote before has to be here.
             self.resync_stop();
             self.link.filled = 0;
+            self.link.owes_all = true;
         }
     }
 

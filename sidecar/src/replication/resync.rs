@@ -136,6 +136,7 @@ impl Replicator {
     /// Starts to bring the peer what `plan` says, in the place of what was under way.
     pub(super) fn resync_start(&mut self, plan: Plan, now: Now) {
         self.resync_stop();
+        self.link.owes_all &= plan.kind != ResyncKind::Full;
         self.resync.jobs += 1;
         let number = self.resync.jobs;
         let (budget, budget_ms) = (0, now.mono_ms());
