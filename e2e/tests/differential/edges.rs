@@ -154,7 +154,7 @@ fn commands() -> Vec<Case> {
             .ask(set("e12", "v") + "flush_all\r\nget e12\r\n" + &set("e12", "w") + "get e12\r\n")
             .ask("flush_all 0\r\nget e12\r\n")
             .ask(set("e12", "v") + "flush_all -1\r\nget e12\r\n")
-            .ask(set("e12", "v") + "flush_all abc\r\nflush_all 1 2\r\nflush_all 1 2 3\r\nflush_all x noreply\r\nget e12\r\n")
+            .ask(set("e12", "v") + "flush_all abc\r\nflush_all 0 2 3\r\nflush_all x noreply\r\nget e12\r\n")
             .ask("flush_all noreply\r\nget e12\r\n")
             .ask(set("e12", "v") + "flush_all 0 noreply\r\nget e12\r\n")
             .shows("CLIENT_ERROR invalid exptime argument"),

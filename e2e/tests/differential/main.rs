@@ -8,6 +8,7 @@ mod commands;
 mod compare;
 mod edges;
 mod endpoints;
+mod known;
 mod masks;
 mod random;
 mod script;

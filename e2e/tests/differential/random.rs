@@ -136,6 +136,7 @@ fn history(lines: usize) -> impl Strategy<Value = History> {
 
 /// A read whose answer has not been sent holds the item, and then memcached does not pad a shorter number with spaces
 /// but stores a shorter value. Whether it has been sent is a matter of timing, so arithmetic behind a read waits for it.
+/// Behind other arithmetic as well, see `known.rs`.
 fn split((connection, commands): (Option<usize>, Vec<String>)) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
     let mut read = true;
@@ -149,7 +150,7 @@ fn split((connection, commands): (Option<usize>, Vec<String>)) -> Vec<Batch> {
                 read = false;
             }
         }
-        read |= command.starts_with('g');
+        read |= command.starts_with('g') || arithmetic;
     }
     batches
 }
