@@ -24,7 +24,7 @@ pub fn run() -> Result<()> {
     println!("memcached {} ({})", memcached.version, memcached.path.display());
     println!("sidecar   {}", sidecar_executable()?.display());
     let started = Instant::now();
-    let mut pair = Pair::start(&PairOptions::new("demo-local", &memcached))?;
+    let mut pair = Pair::start(&PairOptions::new("demo-local", &memcached).quiet())?;
     println!("node A    {}", pair.a.sidecar.address());
     println!("node B    {}", pair.b.sidecar.address());
     println!("logs      {}", pair.logs().display());

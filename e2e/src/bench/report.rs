@@ -53,6 +53,8 @@ pub(super) struct Line<'a> {
 /// Collects and prints.
 pub(super) struct Report {
     text: String,
+    /// names of columns, printed with the first line below them
+    heading: Option<String>,
     file: PathBuf,
     missed: usize,
     strict: bool,
@@ -84,7 +86,7 @@ impl Report {
         let dir = target_dir().join("bench");
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let file = dir.join(if options.quick() { "report-quick.txt" } else { "report.txt" });
-        Ok(Report { text: String::new(), file, missed: 0, strict: options.strict })
+        Ok(Report { text: String::new(), heading: None, file, missed: 0, strict: options.strict })
     }
 
     /// Prints a line of text.
@@ -94,17 +96,19 @@ impl Report {
         self.text.push('\n');
     }
 
-    /// Prints the names of the columns.
+    /// The names of the columns of the lines that follow.
     pub(super) fn heading(&mut self, title: &str) {
-        self.line("");
-        self.line(&format!(
-            "{title:<44} {:>11} {:>11} {:>9} {:>13} {:>9} {:>6} {:>9}",
+        self.heading = Some(format!(
+            "\n{title:<44} {:>11} {:>11} {:>9} {:>13} {:>9} {:>6} {:>9}",
             "memcached", "ours", "ratio", "spread", "target", "", "twemproxy"
         ));
     }
 
     /// Prints one line of the table.
     pub(super) fn row(&mut self, line: &Line<'_>) {
+        if let Some(heading) = self.heading.take() {
+            self.line(&heading);
+        }
         let value = median(line.values);
         let least = line.values.iter().copied().fold(f64::INFINITY, f64::min);
         let most = line.values.iter().copied().fold(f64::NEG_INFINITY, f64::max);

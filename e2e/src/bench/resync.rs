@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::Plan;
 use super::report::{Line, Report, Target, short};
-use super::servers::Servers;
-use crate::client::{Address, Client};
+use super::servers::{Servers, tcp};
+use crate::client::Client;
 use crate::load::{Workload, closed, open};
 use crate::process::{Memcached, Pair, PairOptions};
 use crate::wait::wait_for;
@@ -25,7 +25,7 @@ pub(super) fn all(plan: &Plan, servers: &Servers, report: &mut Report, highest: 
     report.heading(&format!("resync of {} items of 100 bytes", plan.resync_items));
     let items = Workload { prefix: "sync", keys: plan.resync_items, ..Workload::usual(50, 1) };
     let arguments: Vec<&str> = servers.arguments.iter().map(String::as_str).collect();
-    let mut options = PairOptions::new("bench-resync", &servers.executable).memcached([&arguments, &arguments]);
+    let mut options = PairOptions::new("bench-resync", &servers.executable).quiet().memcached([&arguments, &arguments]);
     options.sidecar_arguments = ["--backlog", "512m"].map(String::from).to_vec();
     let mut pair = Pair::start(&options)?;
     let address = tcp(&pair.b.sidecar.address())?;
@@ -84,13 +84,6 @@ fn row(report: &mut Report, what: &str, least: Duration, took: Duration, target:
         target,
         twemproxy: None,
     });
-}
-
-fn tcp(address: &Address) -> Result<std::net::SocketAddr> {
-    match address {
-        Address::Tcp(address) => Ok(*address),
-        Address::Unix(path) => bail!("not TCP: {}", path.display()),
-    }
 }
 
 /// Items in a memcached, asked past the sidecar.

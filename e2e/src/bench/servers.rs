@@ -48,21 +48,33 @@ pub(super) struct Servers {
     direct: Memcached,
     pub(super) pair: Pair,
     twemproxy: Result<Twemproxy>,
+    /// much above 0: something else is using the machine, and the spread tells
+    load_average: String,
+}
+
+/// The TCP address, which all that is loaded has.
+pub(super) fn tcp(address: &Address) -> Result<SocketAddr> {
+    match address {
+        Address::Tcp(address) => Ok(*address),
+        Address::Unix(path) => bail!("not TCP: {}", path.display()),
+    }
 }
 
 impl Servers {
     pub(super) fn start(threads: usize) -> Result<Self> {
+        let load_average = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load_average = load_average.split(' ').next().unwrap_or_default().to_owned();
         let executable = memcached::find(Suite::Any)?;
         let threads = threads.to_string();
         let arguments: Vec<String> =
             ["-t", &threads, "-m", MEMORY].iter().map(|&argument| argument.to_owned()).collect();
         let strings: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut options = PairOptions::new("bench", &executable).memcached([&strings, &strings]);
+        let mut options = PairOptions::new("bench", &executable).quiet().memcached([&strings, &strings]);
         options.sidecar_arguments = ["--threads", &threads].map(String::from).to_vec();
         let pair = Pair::start(&options)?;
         let direct = Memcached::on_tcp(&executable, &strings, &pair.logs().join("direct.log"))?;
         let twemproxy = Twemproxy::start(&executable, &strings, &pair);
-        Ok(Servers { executable, arguments, direct, pair, twemproxy })
+        Ok(Servers { executable, arguments, direct, pair, twemproxy, load_average })
     }
 
     /// What runs, in a line or two.
@@ -73,9 +85,11 @@ impl Servers {
         };
         let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
         format!(
-            "memcached {} {}; pair with replication on and the peer on this machine; {proxy}; {cores} cores",
+            "memcached {} {}; pair with replication on and the peer on this machine; {proxy}; {cores} cores, load average \
+             before the start {}",
             self.executable.version,
-            self.arguments.join(" ")
+            self.arguments.join(" "),
+            self.load_average
         )
     }
 
@@ -94,10 +108,7 @@ impl Servers {
             (Kind::Twemproxy, Ok(twemproxy)) => Address::Tcp(twemproxy.port.address()),
             (Kind::Twemproxy, Err(_)) => bail!("no twemproxy"),
         };
-        match address {
-            Address::Tcp(address) => Ok(address),
-            Address::Unix(path) => bail!("not TCP: {}", path.display()),
-        }
+        tcp(&address)
     }
 
     /// CPU time so far of all processes of one side.

@@ -33,6 +33,8 @@ pub struct PairOptions {
     pub clock_offset_seconds: [i64; 2],
     /// TLS on the link, otherwise plain TCP
     pub tls: bool,
+    /// do not print where the logs are when it is dropped; tests do, and cargo shows it if they fail
+    pub quiet: bool,
 }
 
 impl PairOptions {
@@ -45,6 +47,7 @@ impl PairOptions {
             sidecar_arguments: vec!["--threads".to_owned(), "2".to_owned()],
             clock_offset_seconds: [0, 0],
             tls: false,
+            quiet: false,
         }
     }
 
@@ -59,6 +62,12 @@ impl PairOptions {
         for (all, added) in self.memcached_arguments.iter_mut().zip(arguments) {
             all.extend(added.iter().map(|&argument| argument.to_owned()));
         }
+        self
+    }
+
+    /// Prints nothing.
+    pub fn quiet(mut self) -> Self {
+        self.quiet = true;
         self
     }
 
@@ -209,6 +218,7 @@ pub struct Pair {
     /// what is between them
     pub link: Link,
     logs: PathBuf,
+    quiet: bool,
     directory: TempDir,
 }
 
@@ -263,7 +273,7 @@ impl Pair {
             Link { a_dials: Proxy::start(b.sidecar.replication())?, b_dials: Proxy::start(a.sidecar.replication())? };
         a.sidecar.options.peer = Some(link.a_dials.address().to_string());
         b.sidecar.options.peer = Some(link.b_dials.address().to_string());
-        Ok(Pair { a, b, link, logs, directory })
+        Ok(Pair { a, b, link, logs, quiet: options.quiet, directory })
     }
 
     /// Waits until both are ready and linked.
@@ -313,7 +323,7 @@ impl Pair {
 
 impl Drop for Pair {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if !self.quiet {
             eprintln!("logs: {}", self.logs.display());
         }
     }
