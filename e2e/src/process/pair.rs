@@ -280,7 +280,7 @@ impl Pair {
         [(&self.a, &self.b), (&self.b, &self.a)]
     }
 
-    /// Waits until both memcacheds hold the same: keys, values, flags, cas numbers, and expiry within a second.
+    /// Waits until both memcacheds hold the same: keys, values, flags, cas numbers and, nearly, the ends of items.
     pub fn wait_equal(&self) -> Result<()> {
         wait_until("equal contents of both", PATIENCE, || self.compare(contents::Missing::Differs))
             .with_context(|| format!("logs: {}", self.logs.display()))

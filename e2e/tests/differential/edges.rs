@@ -80,10 +80,7 @@ fn values() -> Vec<Case> {
             .ask(format!("append e4e 0 0 100000\r\n{}\r\nget e4e\r\n", key(100_000)))
             .ask(format!("prepend e4e 0 0 100000\r\n{}\r\nget e4e\r\n", key(100_000))),
         case("4", "an absurd length").ask(set("e4g", "old")).ask("set e4g 0 0 4294967296\r\nx\r\n").ask("get e4g\r\n"),
-        case("4", "the greatest lengths")
-            .ask("set e4h 0 0 2147483647\r\n")
-            .last("set e4h 0 0 2147483646\r\nx\r\n")
-            .last("set e4h 0 0 2147483645\r\nx\r\n"),
+        case("4", "the greatest length").ask(set("e4h", "old")).ask("set e4h 0 0 2147483647\r\n").ask("get e4h\r\n"),
         case("4", "a negative length").ask(set("e4i", "old")).ask("set e4i 0 0 -1\r\nx\r\n").ask("get e4i\r\n"),
         case("5", "a client that dies in the middle of a value")
             .ask(set("e5", "old"))

@@ -251,10 +251,12 @@ impl Session<'_> {
             }
             Step::Poll(bytes, answer) => {
                 let what = format!("{:?} to be answered by {:?}", Excerpt(bytes), Excerpt(answer));
+                let (question, end) = sentinel(bytes, version);
                 let bytes = wait_for(&what, self.patience, || {
                     let mut client = Client::connect(self.address).ok()?;
-                    client.send(bytes).ok()?;
-                    let got = client.read_until(|input| (input.len() >= answer.len()).then_some(input.len())).ok()?;
+                    client.send(&[bytes, question].concat()).ok()?;
+                    let mut got = client.read_until(|input| input.ends_with(&end).then_some(input.len())).ok()?;
+                    got.truncate(got.len() - end.len());
                     (got == *answer).then_some(got)
                 })?;
                 Ok(Reply { bytes, closed: false })

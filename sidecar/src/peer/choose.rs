@@ -90,6 +90,7 @@ mod tests {
             incarnation: 1,
             clock: Version::ZERO,
             wall_us: 0,
+            mono_ms: 0,
             wanted: None,
             floor: Version::ZERO,
             flush: Version::ZERO,
