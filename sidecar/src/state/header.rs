@@ -50,6 +50,9 @@ pub enum Field {
     MarkerHigh,
     /// Second half.
     MarkerLow,
+    /// Slots of the table from this one on hold nothing, whatever their bytes are: they are never read, so that they take
+    /// no memory.
+    Used,
 }
 
 impl Field {
@@ -88,7 +91,9 @@ pub fn open(storage: &mut dyn Storage, entries: u32, owner: u64, host_boot: u64)
         return Err(HeaderError::Short(storage.bytes().len()));
     }
     if get(storage, Field::Magic) != MAGIC {
-        storage.bytes_mut().fill(0);
+        if let Some(header) = storage.bytes_mut().get_mut(..SIZE) {
+            header.fill(0);
+        }
         set(storage, Field::Format, FORMAT);
         set(storage, Field::Entries, u64::from(entries));
         set(storage, Field::Owner, owner);
@@ -103,9 +108,7 @@ pub fn open(storage: &mut dyn Storage, entries: u32, owner: u64, host_boot: u64)
         return Err(HeaderError::Owner);
     }
     if get(storage, Field::Entries) != u64::from(entries) {
-        if let Some(table) = storage.bytes_mut().get_mut(SIZE..) {
-            table.fill(0);
-        }
+        set(storage, Field::Used, 0);
         let ceiling = get(storage, Field::Ceiling);
         set(storage, Field::Floor, ceiling);
         set(storage, Field::Entries, u64::from(entries));

@@ -8,6 +8,7 @@ use std::sync::atomic::{Ordering, compiler_fence};
 
 use hashbrown::HashTable;
 
+use super::header::Field;
 use super::{Storage, header, read_u64, write_u64};
 use crate::clock::Version;
 use crate::hash::KeyHasher;
@@ -112,7 +113,7 @@ impl Table {
             capacity,
         };
         let mut damaged = 0;
-        let used = (0..capacity).rev().find(|slot| head(storage, *slot) != 0).map_or(0, |last| last + 1);
+        let used = header::get(storage, Field::Used).min(u64::from(capacity)) as u32;
         for slot in 0..used {
             table.sides.push(Side { hash: 0, seq: 0, previous: NONE, next: NONE, list: List::Unsent });
             if head(storage, slot) == 0 {
@@ -379,8 +380,14 @@ impl Table {
         if self.sides.len() >= self.capacity as usize {
             return (None, dropped);
         }
+        let slot = self.sides.len() as u32;
         self.sides.push(Side { hash: 0, seq: 0, previous: NONE, next: NONE, list: List::Unsent });
-        (Some(self.sides.len() as u32 - 1), dropped)
+        if let Some(bytes) = storage.bytes_mut().get_mut(offset(slot)..offset(slot + 1)) {
+            bytes.fill(0);
+        }
+        compiler_fence(Ordering::SeqCst);
+        header::set(storage, Field::Used, u64::from(slot) + 1);
+        (Some(slot), dropped)
     }
 
     fn remove(&mut self, storage: &mut dyn Storage, slot: u32) {
