@@ -4,7 +4,7 @@
 //!   them: signals, restarts, faults on the replication link.
 //! - [`client`], [`admin`] and [`contents`] look: raw bytes of the memcached protocol, `/readyz` and `/metrics`,
 //!   everything a memcached holds.
-//! - [`load`] makes load, [`bench`] measures with it.
+//! - [`load`] makes load, [`mod@bench`] measures with it.
 //! - [`demo`] shows a pair to a person.
 //!
 //! Nothing here depends on the sidecar's code: only on its flags, its ports and what it answers.
