@@ -1,5 +1,6 @@
 //! One client connection.
 
+use super::expect::Expected;
 use super::stripes::Stripe;
 use crate::protocol::{Parser, StreamKind};
 
@@ -127,9 +128,9 @@ impl Session {
         &mut self.output
     }
 
-    /// Bytes of memory that its buffers take.
+    /// Bytes of memory that its buffers and its place in the queue of expected answers take.
     pub fn memory(&self) -> usize {
-        self.input.capacity() + self.output.capacity()
+        self.input.capacity() + self.output.capacity() + self.in_flight as usize * size_of::<Expected>()
     }
 
     /// The command that the shell has to carry out, once.

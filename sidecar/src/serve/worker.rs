@@ -25,6 +25,8 @@ use crate::time::HostClock;
 
 /// Bytes read from a client at once; one buffer for all clients of a thread.
 const SCRATCH: usize = 64 << 10;
+/// Smaller changes of what a client costs are not told to the other workers: most requests are answered at once.
+const ACCOUNTED: usize = 4 << 10;
 /// Capacity that a client's output keeps while it is busy.
 const OUTPUT_KEEP: usize = 64 << 10;
 /// Bytes waiting for memcached above which no client is read, since memcached itself is behind.
@@ -85,6 +87,8 @@ pub struct Serving {
     /// Connections for private commands that are free.
     pub spare: RefCell<Vec<Stream>>,
     finishing: Cell<bool>,
+    /// When the log last told that a client was cut, in seconds of the monotonic clock.
+    told_cut_s: Cell<u32>,
 }
 
 /// Runs a worker until it is told to finish and has.
@@ -106,6 +110,7 @@ pub async fn run(parts: Parts) {
         upstream: RefCell::default(),
         spare: RefCell::default(),
         finishing: Cell::new(false),
+        told_cut_s: Cell::new(0),
     });
     spawn_local(woken(Rc::clone(&serving), signals));
     spawn_local(pressed(Rc::clone(&serving)));
@@ -243,7 +248,13 @@ impl Serving {
     }
 
     fn cut(&self, client: &Client, why: &str) {
-        tracing::info!(why, "client cut");
+        // A line a second, since a bound that is reached is reached by many.
+        let now_s = seconds(self.clock.now());
+        if self.told_cut_s.replace(now_s) == now_s {
+            tracing::debug!(why, "client cut");
+        } else {
+            tracing::info!(why, "client cut");
+        }
         self.count(|stats| stats.connections_cut.add(1));
         self.close(client.id);
     }
@@ -303,8 +314,9 @@ impl Serving {
     }
 
     fn account(&self, client: &Client, memory: usize) {
-        let before = client.accounted.replace(memory);
-        if before != memory {
+        let before = client.accounted.get();
+        if before.abs_diff(memory) >= ACCOUNTED {
+            client.accounted.set(memory);
             self.budget.account(self.index, before, memory);
             if memory > before && self.budget.is_exceeded() {
                 self.budget.relieve();
