@@ -71,17 +71,19 @@ fn concurrent_writes_converge() -> Result<()> {
         let writers: Vec<_> = pair
             .directions()
             .into_iter()
-            .map(|(here, _)| {
+            .enumerate()
+            .map(|(side, (here, _))| {
                 scope.spawn(move || -> Result<()> {
                     let mut client = here.client()?;
-                    for number in 0..3000 {
-                        let key = format!("key:{}", number % 10);
+                    for number in (0..6000).skip(side).step_by(2) {
+                        let key = format!("key:{}", number / 2 % 10);
                         match number % 7 {
                             0 => client.exchange(&format!("delete {key}")).map(drop)?,
                             1 => client.store("append", &key, 0, 0, b"x").map(drop)?,
                             2 => client.store("add", &key, 3, 0, b"10").map(drop)?,
                             3 => client.exchange(&format!("incr {key} 1")).map(drop)?,
                             4 => client.exchange(&format!("touch {key} 1000")).map(drop)?,
+                            // Odd numbers from one side, even ones from the other.
                             _ => client.set(&key, &number.to_string())?,
                         }
                     }
