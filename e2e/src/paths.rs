@@ -14,11 +14,11 @@ pub fn cache_dir() -> Result<PathBuf> {
     Ok(base.join("replicated-memcached"))
 }
 
-/// `target/` of the checkout, for logs and reports (also when compiled files go elsewhere). A binary that was moved
-/// away from its checkout uses the current directory.
+/// `target/` of the checkout that cargo runs, else of the current directory; for logs and reports (compiled files may
+/// go elsewhere). The place of compilation does not matter: checkouts may share what they compile.
 pub fn target_dir() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    if workspace.is_dir() { workspace.join("target") } else { PathBuf::from("target") }
+    let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    package.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).join("target")
 }
 
 /// An empty directory `target/e2e/<name>` for the logs of one test.

@@ -36,7 +36,8 @@ fn find() -> Result<PathBuf> {
         // Cargo builds the binaries of other packages for no test, so a stale one would be tested.
         let mut build = Command::new(cargo);
         build.args(["build", "--quiet", "--package", "sidecar", "--bin", "memcached-sidecar"]);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        // Not the directory of the time of building: checkouts may share a target directory.
+        build.current_dir(env::var_os("CARGO_MANIFEST_DIR").context("cargo sets CARGO_MANIFEST_DIR")?);
         if dir.ends_with("release") {
             build.arg("--release");
         }

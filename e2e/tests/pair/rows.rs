@@ -197,6 +197,8 @@ fn a_delayed_flush_replicates() -> Result<()> {
         to.wait_value(&format!("{key}:between"), Some("too"))?;
         to.wait_value(key, None)?;
         to.wait_value(&format!("{key}:between"), None)?;
+        // Each side has the deadline by itself, and either may be the first.
+        from.wait_value(key, None)?;
         client.set(key, "after")?;
         to.wait_value(key, Some("after"))
     })?;

@@ -23,6 +23,9 @@ use crate::signal::Signals;
 use crate::stats::Stats;
 use crate::time::HostClock;
 
+/// Bytes for the peer that wait for its socket.
+const LINK_OUTPUT: usize = 1 << 20;
+
 /// Tasks that have their turn before the system is asked for new events. All that is ready in one turn of a worker
 /// leaves for memcached in one write, so this is large.
 const TASKS_PER_TURN: u32 = 256;
@@ -99,6 +102,7 @@ fn start_link(
         boot,
         warmup_ms: u64::try_from(config.warmup_deadline.as_millis()).unwrap_or(u64::MAX),
         resync_rate: config.resync_rate,
+        link_output: LINK_OUTPUT,
     };
     let (sender, commands) = mpsc::unbounded_channel();
     let parts = driver::Parts {

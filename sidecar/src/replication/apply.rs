@@ -560,11 +560,11 @@ impl Replicator {
             return;
         }
         if !touch_known && ours.is_clearly_later_than(theirs) {
-            // With a version of its own, since the other side may still know the touch that is forgotten here; not worth a
-            // place in the table, since the next digest would tell it again.
+            // With a version of its own, since the other side may still know the touch that is forgotten here; noted like
+            // any touch, since an older one may be on its way.
             let touch = self.shared.next_version(now);
             let record = Record::Touch { key, item: version, version: touch, expiry: ours };
-            self.shared.journal().append_record(&record);
+            self.shared.journal().commit_record(hash, record);
         }
         self.supersede(ticket);
     }

@@ -24,8 +24,6 @@ use crate::state::table::List;
 const HEARTBEAT_MS: u64 = 1000;
 /// A peer that says nothing for so many milliseconds is gone.
 const DEAD_MS: u64 = 5000;
-/// The most bytes waiting to be sent to the peer.
-const OUTPUT: usize = 1 << 20;
 /// The most samples of the lag, and of acknowledgements that wait for the other direction.
 const SAMPLES: usize = 4096;
 /// The most resyncs whose end waits for its acknowledgement.
@@ -419,6 +417,7 @@ impl Replicator {
             self.link.cursor = journal.log.seek(next, record_len);
             return;
         }
+        self.resync_overflowed();
         let watermark = self.link.watermark;
         let mut plan = Plan { kind: ResyncKind::Incremental, newer_than: Some(watermark), digest: None };
         // What earlier resyncs brought may have been dropped too.
@@ -593,7 +592,7 @@ impl Replicator {
 
     fn marks(&mut self, now: Now) {
         let due = now.mono_ms().saturating_sub(self.link.beat_ms) >= HEARTBEAT_MS;
-        if due && self.link.output.len() < OUTPUT {
+        if due && self.link.output.len() < self.config.link_output {
             self.link.beat_ms = now.mono_ms();
             let clock = self.shared.next_version(now);
             let trim = self.link.acked;
@@ -629,7 +628,7 @@ impl Replicator {
                 self.link.sampled = log.next();
                 self.link.samples.push_back((log.next(), now.mono_us));
             }
-            while self.link.output.len() < OUTPUT {
+            while self.link.output.len() < self.config.link_output {
                 let first = cursor.seq;
                 match log.read(&mut cursor, BATCH, record_len) {
                     Ok(Some((records, count))) => {

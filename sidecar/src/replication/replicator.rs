@@ -30,6 +30,8 @@ pub struct Config {
     pub warmup_ms: u64,
     /// Bytes per second of a resync; `None`: as fast as it goes.
     pub resync_rate: Option<u64>,
+    /// The most bytes waiting to be sent to the peer, but for one batch.
+    pub link_output: usize,
 }
 
 /// A command of ours that memcached has not answered.

@@ -21,6 +21,8 @@ use crate::state::table::{Entry, List};
 const FETCHES: usize = 1024;
 /// The most bytes waiting to be sent to memcached.
 const OUTPUT: usize = 256 << 10;
+/// What a record takes besides its key and value.
+const RECORD: usize = 64;
 /// After a dump that was refused or cut, the next one is tried so many milliseconds later.
 const DUMP_RETRY_MS: u64 = 100;
 
@@ -37,7 +39,7 @@ pub(super) struct Fetch {
 
 #[derive(Clone, Copy, Debug)]
 enum Source {
-    Table(Entry),
+    Table,
     Dump(Version),
 }
 
@@ -106,10 +108,35 @@ pub struct ResyncStatus {
     pub items_total: u64,
 }
 
+/// How much room in the log an item will take that is being fetched. Its size is not known before, and a resync that made
+/// the log overflow would have to begin again.
+#[derive(Debug, Default)]
+struct SizeGuess {
+    /// Bytes; follows growth at once and shrinks slowly.
+    bytes: usize,
+    /// It does not shrink below, until a resync has ended.
+    least: usize,
+    largest: usize,
+}
+
+impl SizeGuess {
+    fn saw(&mut self, bytes: usize) {
+        self.largest = self.largest.max(bytes);
+        self.bytes = (self.bytes - self.bytes / 64).max(bytes).max(self.least);
+    }
+
+    /// It was wrong, or clients wrote more than the link carries.
+    fn overflowed(&mut self) {
+        self.least = self.largest;
+        self.bytes = self.bytes.max(self.least);
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Resync {
     job: Option<Job>,
+    size: SizeGuess,
     jobs: u64,
     fetches: usize,
     /// Waits for its stripe.
@@ -213,6 +240,7 @@ impl Replicator {
             return;
         }
         let Some(job) = self.resync.job.take() else { return };
+        self.resync.size.least = 0;
         let mut journal = self.shared.journal();
         if let Some(version) = job.plan.digest {
             journal.append_record(&Record::Mark(Mark::DigestEnd(version)));
@@ -227,7 +255,9 @@ impl Replicator {
     fn may_fetch(&self) -> bool {
         let room = {
             let journal = self.shared.journal();
-            journal.log.bytes() < journal.log.limit() / 4
+            let share = journal.log.limit() / 4;
+            let coming = self.resync.fetches * self.resync.size.bytes.max(share / FETCHES);
+            journal.log.bytes() + coming < share
         };
         let paid = self.config.resync_rate.is_none() || self.resync.job.as_ref().is_none_or(|job| job.budget >= 0);
         room && paid
@@ -258,7 +288,7 @@ impl Replicator {
                 self.shared.journal().commit_record(hash, Record::Delete { key: &key, version: entry.version });
                 self.fetch_done(number, 0);
             } else if entry.value_pending {
-                let source = Source::Table(entry);
+                let source = Source::Table;
                 self.fetch(Fetch { key: key.into(), hash, source, job: number });
             } else {
                 self.send_touch(hash, &key, entry);
@@ -312,6 +342,11 @@ impl Replicator {
         }
     }
 
+    /// The log has dropped what the peer lacks.
+    pub(super) fn resync_overflowed(&mut self) {
+        self.resync.size.overflowed();
+    }
+
     fn fetch_done(&mut self, number: u64, bytes: usize) {
         if let Some(job) = self.resync.job.as_mut().filter(|job| job.number == number) {
             job.done += 1;
@@ -337,15 +372,12 @@ impl Replicator {
                     bytes += value.len();
                     let record = Record::Set { key, version, flags, expiry, bulk: true, value };
                     match source {
-                        Source::Table(_) => journal.commit_record(hash, record),
+                        Source::Table => journal.commit_record(hash, record),
                         Source::Dump(_) => journal.append_record(&record),
                     };
                 }
-                (None, Source::Table(entry)) => {
-                    if !self.shared.broken(Rule::EvictedPendingIsDeleted) {
-                        journal.commit_record(hash, Record::Delete { key, version: entry.version });
-                    }
-                }
+                // told below
+                (None, Source::Table) => {}
                 (None, Source::Dump(version)) => {
                     if !self.shared.broken(Rule::GoneFromDumpIsDeleted) {
                         journal.append_record(&Record::Delete { key, version });
@@ -353,18 +385,20 @@ impl Replicator {
                 }
             }
             drop(journal);
-            if let (Source::Table(_), Some(entry)) = (fetch.source, touched) {
+            if let (Source::Table, Some(entry)) = (fetch.source, touched) {
                 self.send_touch(hash, key, entry);
             }
-            // What is there is older than what was noted: the noted write is not there.
+            // Nothing is there, or something older than what was noted: the noted write was evicted.
             let mut journal = self.shared.journal();
-            if let Some(entry) = journal.get(hash, key).filter(|entry| entry.list == List::Sending) {
+            let noted = journal.get(hash, key).filter(|entry| entry.list == List::Sending);
+            if let Some(entry) = noted.filter(|_| !self.shared.broken(Rule::EvictedPendingIsDeleted)) {
                 journal.commit_record(hash, Record::Delete { key, version: entry.version });
             }
         }
         if !self.shared.broken(Rule::BulkUnderStripe) {
             self.release(self.shared.stripes.of(hash));
         }
+        self.resync.size.saw(bytes + RECORD);
         self.fetch_done(fetch.job, bytes);
         Ok(())
     }

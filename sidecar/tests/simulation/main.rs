@@ -11,4 +11,5 @@ mod oracle;
 mod plan;
 mod replica;
 mod rules;
+mod scenarios;
 mod world;

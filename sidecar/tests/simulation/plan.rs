@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) entries: u32,
     /// Bytes of the log.
     pub(crate) backlog: usize,
+    /// Bytes that may wait to be sent to the peer.
+    pub(crate) link_output: usize,
     /// Faults are this frequent, per 1000 steps of the world.
     pub(crate) faults: u32,
     /// Which kinds of faults there are.
@@ -32,7 +34,7 @@ pub(crate) struct Plan {
 }
 
 /// Kinds of faults, each with its weight.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Kinds {
     pub(crate) cut: u32,
     pub(crate) partition: u32,
@@ -78,6 +80,7 @@ impl Plan {
             stripes: 1 << rng.u32(0..=6),
             entries: *rng.choice(&[3, 8, 64, 4096]).unwrap_or(&64),
             backlog: *rng.choice(&[4 << 10, 16 << 10, 1 << 20]).unwrap_or(&4096),
+            link_output: *rng.choice(&[1 << 10, 1 << 20]).unwrap_or(&1024),
             faults: rng.u32(0..=30),
             kinds,
             rules,

@@ -168,6 +168,7 @@ impl Replica {
             boot: self.boots << 8 | u64::from(self.id) | 2,
             warmup_ms: 2_000,
             resync_rate: None,
+            link_output: plan.link_output,
         };
         let stats = StatsText(Arc::new(Vec::new));
         let workers = (0..plan.workers).map(|n| Worker::new(Arc::clone(&shared), party(n), stats.clone())).collect();

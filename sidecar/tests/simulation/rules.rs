@@ -18,6 +18,30 @@ fn found(rule: Rule) -> Option<(u64, String)> {
     })
 }
 
+#[test]
+#[ignore]
+fn probe() {
+    use Rule::*;
+    for rule in [
+        StripesOrderWrites,
+        TombstonesWin,
+        RemoteDeleteIsRemembered,
+        TouchOnlyItsItem,
+        StateSurvives,
+        EvictedPendingIsDeleted,
+        GoneFromDumpIsDeleted,
+        EmptyClearsFloor,
+        ReadsHideFlushed,
+        ReceiverFlushSparesNewer,
+        WatermarkBelowInFlight,
+        GapResyncs,
+        RemainingLife,
+    ] {
+        let t = std::time::Instant::now();
+        println!("{rule:?} {:?} {:?}", found(rule), t.elapsed());
+    }
+}
+
 macro_rules! found_when_broken {
     ($($name:ident: $rule:ident),* $(,)?) => {
         $(

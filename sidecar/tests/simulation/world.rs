@@ -12,6 +12,8 @@ use crate::replica::Replica;
 const HEALING_US: u64 = 60_000_000;
 /// memcached counts whole seconds, and a resync rounds up.
 const TTL_SLACK: u64 = 4;
+/// Bytes that a blocked connection takes before its sender has to wait.
+const SOCKET: usize = 4 << 10;
 
 /// The connection between the sidecars: bytes on their way, by sender.
 #[derive(Debug, Default)]
@@ -51,7 +53,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    fn new(plan: Plan) -> Self {
+    pub(crate) fn new(plan: Plan) -> Self {
         let mut rng = fastrand::Rng::with_seed(plan.seed);
         let replicas = [Replica::new(0, &plan, &mut rng), Replica::new(1, &plan, &mut rng)];
         let clients = || (0..plan.clients).map(|_| Client::default()).collect();
@@ -151,7 +153,7 @@ impl World {
         Ok(())
     }
 
-    fn pass_time(&mut self, us: u64) {
+    pub(crate) fn pass_time(&mut self, us: u64) {
         self.now_us += us;
         for replica in &mut self.replicas {
             replica.follow(self.now_us);
@@ -243,7 +245,8 @@ impl World {
         if !self.link.up {
             return Ok(());
         }
-        if let Some(sidecar) = &mut self.replicas[from].sidecar {
+        let full = self.link.blocked[from] && self.link.flying[from].len() >= SOCKET;
+        if let Some(sidecar) = self.replicas[from].sidecar.as_mut().filter(|_| !full) {
             self.link.flying[from].append(sidecar.replicator.link_output());
         }
         if self.link.blocked[from] {
@@ -289,7 +292,7 @@ impl World {
         }
     }
 
-    fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         if !self.link.up {
             return;
         }
@@ -413,7 +416,7 @@ impl World {
     }
 
     /// No more faults and requests: everything in flight arrives.
-    fn heal(&mut self) -> Result<(), String> {
+    pub(crate) fn heal(&mut self) -> Result<(), String> {
         self.say(|| "healing".to_owned());
         self.link.blocked = [false; 2];
         for side in 0..2 {
@@ -527,6 +530,73 @@ impl World {
             let versions: Vec<u64> = self.replicas[side].memcached.items().map(|item| item.cas).collect();
             for version in versions {
                 self.mix(version);
+            }
+        }
+        Ok(())
+    }
+
+    // For histories told step by step.
+
+    /// Which senders' bytes do not arrive.
+    pub(crate) fn block(&mut self, blocked: [bool; 2]) {
+        self.link.blocked = blocked;
+    }
+
+    /// The clocks of the two sides agree, so what is done later is newer.
+    pub(crate) fn same_clocks(&mut self) {
+        self.replicas[1].wall_offset_us = self.replicas[0].wall_offset_us;
+    }
+
+    /// memcached of one side dies and comes back empty.
+    pub(crate) fn restart_memcached(&mut self, side: usize) {
+        self.replicas[side].restart_memcached(self.now_us, &mut self.rng);
+        self.drop_clients(side);
+    }
+
+    /// The value of a key in the memcached of one side.
+    pub(crate) fn value(&self, side: usize, key: &str) -> Option<String> {
+        let item = self.replicas[side].memcached.peek(key.as_bytes());
+        item.map(|item| String::from_utf8_lossy(&item.value).into_owned())
+    }
+
+    /// A client sends a request that nobody goes on with.
+    pub(crate) fn ask_only(&mut self, side: usize, request: &str) {
+        let now = self.replicas[side].now(self.now_us);
+        let open = self.clients[side][0].session.or_else(|| self.replicas[side].open(0));
+        self.clients[side][0].session = open;
+        if let (Some(session), Some(sidecar)) = (open, &mut self.replicas[side].sidecar) {
+            sidecar.workers[0].client_input(session, request.as_bytes(), now);
+        }
+    }
+
+    /// A client's request and its answer; nothing travels between the sides.
+    pub(crate) fn tell(&mut self, side: usize, request: &str, answer: &str) -> Result<(), String> {
+        self.ask_only(side, request);
+        self.run_all(side)?;
+        let received = std::mem::take(&mut self.clients[side][0].received);
+        let received = String::from_utf8_lossy(&received).trim_end().to_owned();
+        let wrong = || Err(format!("{request:?} on replica {side} was answered {received:?}"));
+        if received == answer { Ok(()) } else { wrong() }
+    }
+
+    /// What this side has for the other one travels, unless it is blocked, and is worked off there.
+    pub(crate) fn exchange(&mut self, from: usize) -> Result<(), String> {
+        self.run_all(from)?;
+        for _ in 0..16 {
+            self.carry(from)?;
+        }
+        self.run_all(1 - from)
+    }
+
+    /// The link goes on, but memcached does nothing.
+    pub(crate) fn exchange_link_only(&mut self) -> Result<(), String> {
+        for side in 0..2 {
+            let now = self.replicas[side].now(self.now_us);
+            if let Some(sidecar) = &mut self.replicas[side].sidecar {
+                sidecar.replicator.turn(now);
+            }
+            for _ in 0..16 {
+                self.carry(side)?;
             }
         }
         Ok(())

@@ -1,0 +1,162 @@
+//! Histories told step by step, for rules that random ones meet too seldom or whose breaking they cannot see.
+
+use sidecar::rules::{Rule, Rules};
+
+use crate::plan::{Kinds, Plan};
+use crate::world::World;
+
+/// Nothing happens by itself; a table of 64 entries and a large backlog.
+fn plan(rules: Rules) -> Plan {
+    Plan {
+        seed: 1,
+        requests: 0,
+        workers: 1,
+        clients: 1,
+        keys: 10,
+        stripes: 8,
+        entries: 64,
+        backlog: 1 << 20,
+        link_output: 1 << 20,
+        faults: 0,
+        kinds: Kinds::default(),
+        rules,
+        verbose: false,
+    }
+}
+
+/// A story: what went wrong in it, if anything did.
+type Story = fn(Rules) -> Result<(), String>;
+
+/// Runs a story with all rules, and without one: that one must be missed.
+fn needs(rule: Rule, story: Story) {
+    assert_eq!(story(Rules::HOLD), Ok(()));
+    let without = story(Rules::without(rule));
+    assert!(without.is_err(), "nothing shows that {rule:?} is broken");
+    println!("{rule:?} is missed: {without:?}");
+}
+
+fn expect(world: &World, side: usize, key: &str, wanted: Option<&str>) -> Result<(), String> {
+    let found = world.value(side, key);
+    if found.as_deref() == wanted { Ok(()) } else { Err(format!("replica {side}: {key} is {found:?}, not {wanted:?}")) }
+}
+
+/// The floor of a replica whose table overflowed must not refuse what the peer has when its own cache is empty.
+fn empty_replica(rules: Rules) -> Result<(), String> {
+    let mut world = World::new(Plan { entries: 3, stripes: 1, ..plan(rules) });
+    world.same_clocks();
+    world.heal()?;
+    for key in 0..5 {
+        world.tell(1, &format!("set k{key} 0 0 1\r\n{key}\r\n"), "STORED")?;
+    }
+    world.heal()?;
+    world.cut();
+    world.block([true; 2]);
+    for key in 5..10 {
+        world.tell(0, &format!("delete k{key}\r\n"), "NOT_FOUND")?;
+    }
+    world.restart_memcached(0);
+    world.heal()?;
+    (0..5).try_for_each(|key| {
+        (0..2).try_for_each(|side| expect(&world, side, &format!("k{key}"), Some(&key.to_string())))
+    })
+}
+
+#[test]
+fn an_empty_replica_never_wins() {
+    needs(Rule::EmptyClearsFloor, empty_replica);
+}
+
+/// Replica 1 knows of a delete by replica 0 only from the link. Then replica 0 forgets it (its table overflows and its
+/// cache is lost) before an older write of replica 1 arrives there.
+fn delete_known_from_the_peer(rules: Rules) -> Result<(), String> {
+    let mut world = World::new(Plan { entries: 3, ..plan(rules) });
+    world.heal()?;
+    world.block([false, true]);
+    world.tell(1, "set k0 0 0 3\r\nold\r\n", "STORED")?;
+    world.exchange(1)?;
+    world.pass_time(1000);
+    world.tell(0, "delete k0\r\n", "NOT_FOUND")?;
+    world.exchange(0)?;
+    expect(&world, 1, "k0", None)?;
+    world.block([true; 2]);
+    for key in 1..8 {
+        world.tell(0, &format!("delete k{key}\r\n"), "NOT_FOUND")?;
+    }
+    world.restart_memcached(0);
+    world.heal()?;
+    (0..2).try_for_each(|side| expect(&world, side, "k0", None))
+}
+
+#[test]
+fn a_delete_holds_where_only_the_peer_remembers_it() {
+    needs(Rule::RemoteDeleteIsRemembered, delete_known_from_the_peer);
+}
+
+/// A write that is newer than the peer's flush when that arrives.
+fn write_after_the_flush(rules: Rules) -> Result<(), String> {
+    let mut world = World::new(plan(rules));
+    world.heal()?;
+    world.same_clocks();
+    world.tell(1, "set k0 0 0 3\r\nold\r\n", "STORED")?;
+    world.heal()?;
+    world.block([true; 2]);
+    world.tell(0, "flush_all\r\n", "OK")?;
+    world.pass_time(1000);
+    world.tell(1, "set k1 0 0 3\r\nnew\r\n", "STORED")?;
+    world.heal()?;
+    (0..2).try_for_each(|side| {
+        expect(&world, side, "k0", None)?;
+        expect(&world, side, "k1", Some("new"))
+    })
+}
+
+#[test]
+fn a_write_after_a_flush_survives_on_both_sides() {
+    needs(Rule::ReceiverFlushSparesNewer, write_after_the_flush);
+}
+
+/// A watermark is sent while a write is on its way to memcached, and then table and log forget that write.
+fn watermark_with_a_write_in_flight(rules: Rules) -> Result<(), String> {
+    let mut world = World::new(Plan { entries: 3, backlog: 4 << 10, ..plan(rules) });
+    world.heal()?;
+    world.tell(0, "set k0 0 0 3\r\nold\r\n", "STORED")?;
+    world.heal()?;
+    world.ask_only(0, "set k0 0 0 3\r\nnew\r\n");
+    world.pass_time(1_500_000);
+    for _ in 0..4 {
+        world.exchange_link_only()?;
+    }
+    world.block([true; 2]);
+    world.cut();
+    world.tell(0, "get k9\r\n", "STORED\r\nEND")?;
+    let value = "x".repeat(900);
+    for key in 1..9 {
+        world.tell(0, &format!("set k{key} 0 0 900\r\n{value}\r\n"), "STORED")?;
+    }
+    world.heal()?;
+    (0..2).try_for_each(|side| expect(&world, side, "k0", Some("new")))
+}
+
+#[test]
+fn a_watermark_stays_below_a_write_in_flight() {
+    needs(Rule::WatermarkBelowInFlight, watermark_with_a_write_in_flight);
+}
+
+/// The peer takes nothing until the log has dropped what it lacks, but the connection stays.
+fn backlog_overflows_while_linked(rules: Rules) -> Result<(), String> {
+    let mut world = World::new(Plan { backlog: 4 << 10, link_output: 1 << 10, ..plan(rules) });
+    world.heal()?;
+    world.block([true, false]);
+    let value = "x".repeat(900);
+    for key in 0..10 {
+        world.tell(0, &format!("set k{key} 0 0 900\r\n{value}\r\n"), "STORED")?;
+        world.exchange(0)?;
+    }
+    world.heal()?;
+    (0..10).try_for_each(|key| expect(&world, 1, &format!("k{key}"), Some(&value)))
+}
+
+#[test]
+fn what_the_backlog_dropped_is_brought_by_a_resync() {
+    needs(Rule::GapResyncs, backlog_overflows_while_linked);
+}
