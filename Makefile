@@ -13,7 +13,7 @@ export CARGO_TARGET_DIR ?= $(RMC_CACHE)/target
 # how long `make fuzz` and `make test` run each fuzz target, seconds
 export FUZZ_SECONDS ?= 60
 # how many histories `make simulate` and `make test` play
-export RMC_SIM_HISTORIES ?= 4000
+export RMC_SIM_HISTORIES ?= 20000
 
 .PHONY: help
 help: ## This list
@@ -43,7 +43,7 @@ lint: tools ## Only formatting, clippy, documentation and dependencies
 	@scripts/test.sh lint
 
 .PHONY: simulate
-simulate: tools ## Play RMC_SIM_HISTORIES (default 4000) of two replicas, or replay the one of RMC_SIM_SEED
+simulate: tools ## Play RMC_SIM_HISTORIES (default 20000) of two replicas, or replay the one of RMC_SIM_SEED
 	cargo test --locked -p sidecar --all-features --test simulation -- --nocapture \
 		$(if $(RMC_SIM_SEED),one_seed,histories_hold)
 

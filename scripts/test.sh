@@ -33,8 +33,8 @@ for pair in trixie:MEMCACHED_1_6_38 forky:MEMCACHED_1_6_45; do
 done
 
 # One package at a time, so that a feature which only tests may have stays out of the programs they start.
-say "sidecar: unit and property tests, ${RMC_SIM_HISTORIES:-4000} simulated histories"
-export RMC_SIM_HISTORIES=${RMC_SIM_HISTORIES:-4000}
+say "sidecar: unit and property tests, ${RMC_SIM_HISTORIES:-20000} simulated histories"
+export RMC_SIM_HISTORIES=${RMC_SIM_HISTORIES:-20000}
 cargo test --locked -p sidecar --all-features
 
 say "e2e: the harness itself (the suites against real pairs: make test-pairs)"

@@ -10,3 +10,5 @@ pub mod resync;
 
 mod apply;
 mod flush;
+mod inbox;
+mod sending;

@@ -24,8 +24,6 @@ pub enum Rule {
     RemoteDeleteIsRemembered,
     /// Only a record newer than everything in its stripe is stored blindly.
     BlindOnlyAboveNewest,
-    /// A record that memcached refuses has its old value deleted.
-    RefusedRecordDeletes,
     /// Of two touches the greater version wins.
     GreaterTouchWins,
     /// A touch goes only to the item it was meant for.

@@ -3,14 +3,14 @@
 //! Records wait in a queue in the order of the peer's log. Many are under way at once; marks and flushes wait until they
 //! are first, so all before them is applied. What is done at the front of the queue is acknowledged.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::inbox::{Batch, Progress, decode};
 use super::record::{Expiry, Record};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
 use crate::dataplane::reply::{expiry_of_ttl, item_of};
-use crate::dataplane::stripes::{Mode, Stripe};
+use crate::dataplane::stripes::Mode;
 use crate::dataplane::worker::UpstreamError;
 use crate::protocol::StoreMode;
 use crate::protocol::encode::{self, Store};
@@ -23,100 +23,6 @@ use crate::state::table::{List, Write};
 const WINDOW: usize = 2048;
 /// The most bytes waiting to be sent to memcached.
 const OUTPUT: usize = 1 << 20;
-/// The most bytes of records held; above it no more are taken from the peer.
-const QUEUE_BYTES: usize = 8 << 20;
-/// The most records held.
-const QUEUE_RECORDS: usize = 1 << 16;
-
-/// The records of one frame.
-#[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) bytes: Vec<u8>,
-    /// The sender's monotonic clock when it was sent, and ours at that instant (milliseconds).
-    pub(super) clocks: (u64, u64),
-}
-
-#[derive(Debug)]
-pub(super) struct Incoming {
-    batch: Arc<Batch>,
-    offset: usize,
-    len: usize,
-    /// Its number in the log of the peer, and which log.
-    seq: u64,
-    log: u64,
-    state: Progress,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    Queued,
-    Waiting,
-    Busy(Stripe),
-    Done,
-}
-
-/// See the module.
-#[derive(Debug)]
-pub(super) struct Apply {
-    queue: VecDeque<Incoming>,
-    /// The ticket of the first in the queue; tickets count up for ever.
-    first: u64,
-    /// How many at the front are started.
-    started: usize,
-    busy: usize,
-    bytes: usize,
-    blocked: Vec<(Stripe, u64)>,
-    /// Which log of the peer, and its entry behind the last one in the queue.
-    pub(super) received: (u64, u64),
-    /// The next entry to apply, in which log of the peer; everything before is applied.
-    pub(super) applied: (u64, u64),
-}
-
-impl Apply {
-    pub(super) fn new() -> Self {
-        Self {
-            queue: VecDeque::new(),
-            first: 0,
-            started: 0,
-            busy: 0,
-            bytes: 0,
-            blocked: Vec::new(),
-            received: (0, 0),
-            applied: (0, 0),
-        }
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.bytes > QUEUE_BYTES || self.queue.len() > QUEUE_RECORDS
-    }
-
-    /// Where the log of the peer goes on: behind what is in the queue.
-    pub(super) fn next(&self) -> Option<(u64, u64)> {
-        (!self.queue.is_empty()).then_some(self.received)
-    }
-
-    pub(super) fn push(&mut self, batch: &Arc<Batch>, offset: usize, len: usize, (log, seq): (u64, u64)) {
-        self.bytes += len;
-        self.received = (log, seq + 1);
-        let state = Progress::Queued;
-        self.queue.push_back(Incoming { batch: Arc::clone(batch), offset, len, seq, log, state });
-    }
-
-    pub(super) fn waits_for(&self, stripe: Stripe) -> bool {
-        self.blocked.iter().any(|(blocked, _)| *blocked == stripe)
-    }
-
-    fn incoming(&mut self, ticket: u64) -> Option<&mut Incoming> {
-        let index = usize::try_from(ticket.checked_sub(self.first)?).ok()?;
-        self.queue.get_mut(index)
-    }
-}
-
-fn decode(batch: &Batch, offset: usize, len: usize) -> Option<Record<'_>> {
-    let bytes = batch.bytes.get(offset..offset + len)?;
-    Record::decode(bytes).ok().map(|(record, _)| record)
-}
-
 impl Replicator {
     /// Starts what can be started and takes what is done off the front.
     pub(super) fn apply_turn(&mut self, now: Now) {
@@ -179,19 +85,24 @@ impl Replicator {
     /// Tries the records again that waited for a stripe.
     pub(super) fn apply_woken(&mut self, now: Now) {
         if !self.connected {
-            for (stripe, _) in &self.apply.blocked {
-                self.shared.relinquish(*stripe, self.party);
+            for stripe in self.apply.blocked() {
+                self.shared.relinquish(stripe, self.party);
             }
             self.flush.retry_applies = true;
             self.resync_woken();
             return;
         }
-        let blocked = std::mem::take(&mut self.apply.blocked);
-        for (_, ticket) in &blocked {
-            self.retry(*ticket, now);
+        let blocked = self.apply.blocked();
+        for stripe in &blocked {
+            while let Some(ticket) = self.apply.unblock(*stripe) {
+                self.retry(ticket, now);
+                if self.apply.first_blocked(*stripe) == Some(ticket) {
+                    break;
+                }
+            }
         }
         self.resync_woken();
-        for (stripe, _) in blocked {
+        for stripe in blocked {
             self.relinquish(stripe);
         }
     }
@@ -204,7 +115,7 @@ impl Replicator {
         let Some(key) = record.key() else { return };
         if self.flush.wants_all_stripes() {
             let stripe = self.shared.stripes.of(self.shared.hasher.hash(key));
-            self.apply.blocked.push((stripe, ticket));
+            self.apply.block(stripe, ticket);
             self.flush.retry_applies = true;
             return;
         }
@@ -220,7 +131,7 @@ impl Replicator {
         let Progress::Busy(stripe) = incoming.state else { return };
         incoming.state = Progress::Waiting;
         self.apply.busy -= 1;
-        self.apply.blocked.push((stripe, ticket));
+        self.apply.block(stripe, ticket);
         self.release(stripe);
         self.shared.wake_replicator();
     }
@@ -232,6 +143,11 @@ impl Replicator {
         }
         let hash = self.shared.hasher.hash(key);
         let stripe = self.shared.stripes.of(hash);
+        // A touch must not overtake the item that it is for.
+        if self.apply.first_blocked(stripe).is_some_and(|earlier| earlier < ticket) {
+            self.apply.block(stripe, ticket);
+            return Progress::Waiting;
+        }
         let blind = |newest: Version| match record {
             Record::Set { version, .. } | Record::Delete { version, .. } => {
                 version > newest || self.shared.broken(Rule::BlindOnlyAboveNewest)
@@ -240,7 +156,7 @@ impl Replicator {
         };
         let mode = if blind(self.shared.stripes.newest(stripe)) { Mode::Single } else { Mode::Exclusive };
         if !self.take_stripe(stripe, mode) {
-            self.apply.blocked.push((stripe, ticket));
+            self.apply.block(stripe, ticket);
             return Progress::Waiting;
         }
         let blind = mode == Mode::Single && blind(self.shared.stripes.newest(stripe));
@@ -248,7 +164,7 @@ impl Replicator {
             // Somebody wrote between the look and the grasp: a conversation is needed after all.
             self.release(stripe);
             if !self.take_stripe(stripe, Mode::Exclusive) {
-                self.apply.blocked.push((stripe, ticket));
+                self.apply.block(stripe, ticket);
                 return Progress::Waiting;
             }
         }

@@ -8,28 +8,23 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::apply::Batch;
+use super::inbox::Batch;
 use super::journal::{BEGUN, FILLED, NEEDS_ALL};
 use super::log::Cursor;
-use super::message::{BATCH, Frame, FrameError, Hello, MAX_FRAME, MAX_HELLO, PROTOCOL, Refusal, Wanted};
+use super::message::{Frame, FrameError, Hello, MAX_FRAME, MAX_HELLO, PROTOCOL, Refusal, Wanted};
 use super::record::{Expiry, Mark, Record, RecordError, ResyncKind};
 use super::replicator::Replicator;
 use super::resync::Plan;
 use crate::clock::{Now, Version};
 use crate::rules::Rule;
 use crate::state::header::Field;
-use crate::state::table::List;
 
 /// A heartbeat is sent so often, in milliseconds.
-const HEARTBEAT_MS: u64 = 1000;
+pub(super) const HEARTBEAT_MS: u64 = 1000;
 /// A peer that says nothing for so many milliseconds is gone.
 const DEAD_MS: u64 = 5000;
 /// The most samples of the lag, and of acknowledgements that wait for the other direction.
-const SAMPLES: usize = 4096;
-/// The most resyncs whose end waits for its acknowledgement.
-const UNCONFIRMED: usize = 16;
-/// How many entries of the table are freed while the journal is locked.
-const FREED_AT_ONCE: usize = 256;
+pub(super) const SAMPLES: usize = 4096;
 
 /// The link cannot go on; the connection is to be closed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -66,32 +61,32 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Link {
     state: State,
-    output: Vec<u8>,
+    pub(super) output: Vec<u8>,
     pub(super) peer: Option<Hello>,
-    heard_ms: u64,
-    beat_ms: u64,
-    cursor: Option<Cursor>,
+    pub(super) heard_ms: u64,
+    pub(super) beat_ms: u64,
+    pub(super) cursor: Option<Cursor>,
     /// Entries of our log below this are applied by the peer.
-    acked: u64,
+    pub(super) acked: u64,
     /// Which (entry of ours, place in the peer's log): when we have applied the place, what is below the entry is settled.
-    settling: VecDeque<(u64, u64)>,
+    pub(super) settling: VecDeque<(u64, u64)>,
     /// Entries of our log below this can be freed.
-    settled: u64,
+    pub(super) settled: u64,
     /// Remote deletes below this can be freed.
-    trimmed: u64,
-    freeing: bool,
-    acknowledged: (u64, u64),
+    pub(super) trimmed: u64,
+    pub(super) freeing: bool,
+    pub(super) acknowledged: (u64, u64),
     /// Our watermarks by their place in the log, and the one that the peer has applied.
-    watermarks: VecDeque<(u64, Version)>,
-    watermark: Version,
+    pub(super) watermarks: VecDeque<(u64, Version)>,
+    pub(super) watermark: Version,
     /// The ends of resyncs that are not acknowledged.
-    unconfirmed: VecDeque<(u64, Plan)>,
+    pub(super) unconfirmed: VecDeque<(u64, Plan)>,
     /// When which entry was logged, for the lag.
-    samples: VecDeque<(u64, u64)>,
-    lag_us: Option<u64>,
-    lags: Vec<u64>,
-    sampled: u64,
-    digest_asked: Version,
+    pub(super) samples: VecDeque<(u64, u64)>,
+    pub(super) lag_us: Option<u64>,
+    pub(super) lags: Vec<u64>,
+    pub(super) sampled: u64,
+    pub(super) digest_asked: Version,
     /// The content of the peer as far as its log has been applied.
     pub(super) peer_incarnation: u64,
     /// The peer asked for everything, and that has not begun.
@@ -99,7 +94,7 @@ pub(super) struct Link {
     /// Our greeting asked for everything.
     asked_for_all: bool,
     /// The content of the peer that a full resync was begun for.
-    filled: u64,
+    pub(super) filled: u64,
     skew_us: i64,
     /// Our monotonic clock less the peer's, in milliseconds.
     mono_difference: Option<i64>,
@@ -338,110 +333,6 @@ impl Replicator {
         self.link.acknowledged = (0, 0);
     }
 
-    /// Decides how the peer gets what it lacks.
-    fn begin_sending(&mut self, hello: &Hello, now: Now) {
-        let digest = (hello.floor > Version::ZERO).then_some(hello.floor);
-        let wanted = hello.wanted;
-        let owes_all = self.link.owes_all;
-        let cursor = wanted.filter(|w| w.log == self.config.boot && !owes_all).and_then(|w| {
-            let journal = self.shared.journal();
-            journal.log.seek(w.next, record_len)
-        });
-        self.link.watermark = wanted.map_or(Version::ZERO, |w| w.watermark);
-        self.link.watermarks.clear();
-        if let Some(cursor) = cursor {
-            self.link.acked = cursor.seq;
-            self.link.cursor = Some(cursor);
-            match self.resync_plan() {
-                // It goes on: what it has queued is in the log.
-                Some(plan) if digest.is_none() || plan.digest >= digest => {}
-                Some(plan) => self.resync_start(Plan { digest, ..plan }, now),
-                None => self.resync_start(Plan { kind: ResyncKind::Partial, newer_than: None, digest }, now),
-            }
-            return;
-        }
-        let newer_than = wanted.filter(|_| !owes_all).map_or(Version::ZERO, |w| w.watermark);
-        let kind = if newer_than > Version::ZERO { ResyncKind::Incremental } else { ResyncKind::Full };
-        self.log_anew();
-        if wanted.is_some() {
-            self.resync_start(Plan { kind, newer_than: Some(newer_than), digest }, now);
-        } else {
-            // It begins at the mark in the peer's log: first everything that the peer wrote before has to be here.
-            self.resync_stop();
-            self.link.filled = 0;
-            self.link.owes_all = true;
-        }
-    }
-
-    /// The log cannot go on: what is in it and what fell out of it is brought by a resync.
-    fn log_anew(&mut self) {
-        {
-            let mut journal = self.shared.journal();
-            journal.drop_log();
-            let next = journal.log.next();
-            self.link.cursor = journal.log.seek(next, record_len);
-            self.link.acked = next;
-            // What is about no key is in no table: it may have been in the log that was dropped.
-            let (flush, (due, due_version)) = (self.shared.flush(), journal.flush_due());
-            for (wanted, record) in [
-                (flush > Version::ZERO, Record::Flush { version: flush }),
-                (due != Expiry::Never, Record::FlushAt { version: due_version, due }),
-            ] {
-                if wanted {
-                    journal.append_record(&record);
-                }
-            }
-        }
-        self.link.digest_asked = Version::ZERO;
-        self.link.unconfirmed.clear();
-        self.link.watermarks.clear();
-        self.link.settling.clear();
-        self.link.samples.clear();
-        self.ask_for_all();
-    }
-
-    /// Asks the peer for everything, where it is needed: behind all that was written here before.
-    fn ask_for_all(&self) {
-        let mut journal = self.shared.journal();
-        if journal.number(Field::Filling) == NEEDS_ALL {
-            let incarnation = journal.number(Field::Incarnation);
-            journal.append_record(&Record::Mark(Mark::ContentLost(incarnation)));
-        }
-    }
-
-    /// The log has dropped entries that the peer lacks.
-    fn gap(&mut self, now: Now) {
-        if self.shared.broken(Rule::GapResyncs) {
-            let journal = self.shared.journal();
-            let next = journal.log.next();
-            self.link.cursor = journal.log.seek(next, record_len);
-            return;
-        }
-        self.resync_overflowed();
-        let watermark = self.link.watermark;
-        let mut plan = Plan { kind: ResyncKind::Incremental, newer_than: Some(watermark), digest: None };
-        // What earlier resyncs brought may have been dropped too.
-        let unfinished = self.link.unconfirmed.iter().map(|(_, plan)| *plan).chain(self.resync_plan());
-        for other in unfinished {
-            if other.kind == ResyncKind::Full {
-                plan.kind = ResyncKind::Full;
-            }
-            plan.newer_than = [plan.newer_than, other.newer_than].into_iter().flatten().min();
-            plan.digest = plan.digest.max(other.digest);
-        }
-        self.log_anew();
-        self.resync_start(plan, now);
-    }
-
-    pub(super) fn link_resync_ended(&mut self, end: u64, plan: Plan) {
-        if self.link.unconfirmed.len() == UNCONFIRMED {
-            // Rather bring too much than forget what was brought.
-            self.link.unconfirmed.iter_mut().for_each(|(_, plan)| plan.newer_than = Some(Version::ZERO));
-            self.link.unconfirmed.pop_front();
-        }
-        self.link.unconfirmed.push_back((end, plan));
-    }
-
     /// memcached has lost its content while a link may be open.
     pub(super) fn link_content_lost(&mut self, incarnation: u64) {
         self.link.digest_asked = Version::ZERO;
@@ -484,32 +375,6 @@ impl Replicator {
             self.link.trimmed = trim;
             self.link.freeing = true;
         }
-    }
-
-    fn acked(&mut self, next: u64, position: u64, now: Now) {
-        let link = &mut self.link;
-        link.acked = link.acked.max(next);
-        self.shared.journal().log.trim(next);
-        while let Some((_, version)) = link.watermarks.front().copied().filter(|(seq, _)| *seq < next) {
-            link.watermark = link.watermark.max(version);
-            link.watermarks.pop_front();
-        }
-        while link.unconfirmed.front().is_some_and(|(end, _)| *end < next) {
-            link.unconfirmed.pop_front();
-        }
-        while let Some((_, logged_us)) = link.samples.front().copied().filter(|(seq, _)| *seq <= next) {
-            let lag = now.mono_us.saturating_sub(logged_us);
-            link.lag_us = Some(lag);
-            if link.lags.len() < SAMPLES {
-                link.lags.push(lag);
-            }
-            link.samples.pop_front();
-        }
-        if link.settling.len() >= SAMPLES {
-            // Newer pairs say more: an older one only frees earlier.
-            link.settling.pop_back();
-        }
-        link.settling.push_back((next, position));
     }
 
     /// A mark of the peer: everything before it is applied.
@@ -589,108 +454,4 @@ impl Replicator {
     pub fn link_failed(&mut self) -> Option<LinkError> {
         self.link.failed.take()
     }
-
-    fn marks(&mut self, now: Now) {
-        let due = now.mono_ms().saturating_sub(self.link.beat_ms) >= HEARTBEAT_MS;
-        if due && self.link.output.len() < self.config.link_output {
-            self.link.beat_ms = now.mono_ms();
-            let clock = self.shared.next_version(now);
-            let trim = self.link.acked;
-            let (wall_us, mono_ms) = (now.wall_us, now.mono_ms());
-            Frame::Heartbeat { clock, wall_us, mono_ms, trim }.encode(&mut self.link.output);
-            let unsent = self.shared.journal().table().len_of(List::Unsent) > 0;
-            if self.resync_plan().is_none() {
-                if unsent {
-                    self.resync_start(Plan { kind: ResyncKind::Partial, newer_than: None, digest: None }, now);
-                } else {
-                    // Asked for before the place is taken, so that every write up to it is before the place.
-                    let watermark = self.shared.watermark(now);
-                    let seq = self.shared.journal().append_record(&Record::Mark(Mark::Watermark(watermark)));
-                    self.link.watermarks.push_back((seq, watermark));
-                }
-            }
-        }
-        let mut journal = self.shared.journal();
-        let floor = journal.version(Field::Floor);
-        if due && floor > Version::ZERO && floor != self.link.digest_asked {
-            self.link.digest_asked = floor;
-            journal.append_record(&Record::Mark(Mark::DigestWanted(floor)));
-        }
-    }
-
-    fn send_log(&mut self, now: Now) {
-        let Some(mut cursor) = self.link.cursor else { return };
-        let mut gap = false;
-        {
-            let journal = self.shared.journal();
-            let log = &journal.log;
-            if log.next() > self.link.sampled && self.link.samples.len() < SAMPLES {
-                self.link.sampled = log.next();
-                self.link.samples.push_back((log.next(), now.mono_us));
-            }
-            while self.link.output.len() < self.config.link_output {
-                let first = cursor.seq;
-                match log.read(&mut cursor, BATCH, record_len) {
-                    Ok(Some((records, count))) => {
-                        let count = count.min(u64::from(u32::MAX)) as u32;
-                        let (now_ms, trim) = (now.mono_ms(), self.link.acked);
-                        Frame::Batch { first, count, now_ms, trim, records }.encode(&mut self.link.output);
-                    }
-                    Ok(None) => break,
-                    Err(_) => {
-                        gap = true;
-                        break;
-                    }
-                }
-            }
-        }
-        self.link.cursor = Some(cursor);
-        if gap {
-            self.gap(now);
-        }
-    }
-
-    fn send_ack(&mut self) {
-        let early = self.shared.broken(Rule::AckMeansApplied);
-        let (log, next) = if early { self.apply.received } else { self.apply.applied };
-        let ours = self.link.peer.as_ref().is_some_and(|peer| peer.boot == log);
-        if !ours || self.link.acknowledged == (log, next) {
-            return;
-        }
-        self.link.acknowledged = (log, next);
-        let position = self.shared.journal().log.next();
-        Frame::Ack { next, position }.encode(&mut self.link.output);
-    }
-
-    /// Frees entries of the table that are settled.
-    fn free(&mut self) {
-        let (log, applied) = self.apply.applied;
-        let same_log = self.link.peer.as_ref().is_some_and(|peer| peer.boot == log);
-        let applied = if same_log { applied } else { 1 };
-        let in_order = !self.shared.broken(Rule::FreeInStreamOrder);
-        while let Some((next, position)) = self.link.settling.front().copied() {
-            if in_order && position > applied {
-                break;
-            }
-            self.link.settled = self.link.settled.max(next);
-            self.link.freeing = true;
-            self.link.settling.pop_front();
-        }
-        if !self.link.freeing {
-            return;
-        }
-        let mut more = true;
-        while more {
-            let mut journal = self.shared.journal();
-            let sent = journal.free_below(List::Sent, self.link.settled, FREED_AT_ONCE);
-            let remote = journal.free_below(List::Remote, self.link.trimmed, FREED_AT_ONCE);
-            more = sent || remote;
-        }
-        self.link.freeing = false;
-    }
-}
-
-/// The length of the record at the start of `bytes`.
-fn record_len(bytes: &[u8]) -> Option<usize> {
-    Record::decode(bytes).ok().map(|(_, len)| len)
 }

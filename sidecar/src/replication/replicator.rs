@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::apply::Apply;
 use super::flush::Flush;
+use super::inbox::Apply;
 use super::link::Link;
 use super::resync::{Fetch, Resync};
 use crate::clock::{Now, Version};

@@ -12,4 +12,5 @@ mod plan;
 mod replica;
 mod rules;
 mod scenarios;
+mod steps;
 mod world;

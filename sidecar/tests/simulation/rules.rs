@@ -1,6 +1,9 @@
 //! Each rule is broken on purpose, and the simulation must notice: a rule whose breaking nobody sees is not tested.
 //!
-//! Not here yet, since no history of the first thousands shows them or they are slow to find: StripesOrderWrites, TombstonesWin, RemoteDeleteIsRemembered, TouchOnlyItsItem, StateSurvives, EvictedPendingIsDeleted, GoneFromDumpIsDeleted, EmptyClearsFloor, ReadsHideFlushed, ReceiverFlushSparesNewer, WatermarkBelowInFlight, GapResyncs, RemainingLife.
+//! Some are shown by a story of their own (`scenarios`). One rule is not needed: `GoneFromDumpIsDeleted` tells the peer that
+//! an item of the dump was gone when it was to be read. Whatever the peer lacks of it is in the table (then
+//! `EvictedPendingIsDeleted` tells it) or below the floor (then `FloorRefuses` does); 20,000 histories without it fail in
+//! none. It stays, since it costs nothing and makes no assumption about the table.
 
 use sidecar::rules::{Rule, Rules};
 
@@ -8,7 +11,7 @@ use crate::plan::Plan;
 use crate::world::World;
 
 /// So many histories are tried at the most.
-const TRIES: u64 = 4000;
+const TRIES: u64 = 20_000;
 
 /// The seed of the first history that fails without the rule.
 fn found(rule: Rule) -> Option<(u64, String)> {
@@ -16,30 +19,6 @@ fn found(rule: Rule) -> Option<(u64, String)> {
         let outcome = World::run(Plan::of(seed, Rules::without(rule)));
         outcome.failure.map(|failure| (seed, failure))
     })
-}
-
-#[test]
-#[ignore]
-fn probe() {
-    use Rule::*;
-    for rule in [
-        StripesOrderWrites,
-        TombstonesWin,
-        RemoteDeleteIsRemembered,
-        TouchOnlyItsItem,
-        StateSurvives,
-        EvictedPendingIsDeleted,
-        GoneFromDumpIsDeleted,
-        EmptyClearsFloor,
-        ReadsHideFlushed,
-        ReceiverFlushSparesNewer,
-        WatermarkBelowInFlight,
-        GapResyncs,
-        RemainingLife,
-    ] {
-        let t = std::time::Instant::now();
-        println!("{rule:?} {:?} {:?}", found(rule), t.elapsed());
-    }
 }
 
 macro_rules! found_when_broken {
@@ -55,21 +34,26 @@ macro_rules! found_when_broken {
 }
 
 found_when_broken! {
+    stripes_order_writes: StripesOrderWrites,
     log_before_release: LogBeforeRelease,
     read_back: ReadBack,
     read_back_after_loss: ReadBackAfterLoss,
     last_writer_wins: LastWriterWins,
+    tombstones_win: TombstonesWin,
     pending_wins: PendingWins,
     flush_wins: FlushWins,
     blind_only_above_newest: BlindOnlyAboveNewest,
     greater_touch_wins: GreaterTouchWins,
+    touch_only_its_item: TouchOnlyItsItem,
+    state_survives: StateSurvives,
     clock_above_ceiling: ClockAboveCeiling,
     clock_observes: ClockObserves,
+    evicted_pending_is_deleted: EvictedPendingIsDeleted,
     floor_refuses: FloorRefuses,
     flush_sweeps: FlushSweeps,
     ack_means_applied: AckMeansApplied,
     free_in_stream_order: FreeInStreamOrder,
     new_incarnation_gets_all: NewIncarnationGetsAll,
     bulk_under_stripe: BulkUnderStripe,
-    failed_set_is_delete: FailedSetIsDelete,
+    remaining_life: RemainingLife,
 }

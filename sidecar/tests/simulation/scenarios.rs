@@ -160,3 +160,45 @@ fn backlog_overflows_while_linked(rules: Rules) -> Result<(), String> {
 fn what_the_backlog_dropped_is_brought_by_a_resync() {
     needs(Rule::GapResyncs, backlog_overflows_while_linked);
 }
+
+/// memcached drops an item whose new value it has no memory for; the peer has to drop it too.
+fn set_without_memory(rules: Rules) -> Result<(), String> {
+    let mut world = World::new(plan(rules));
+    world.heal()?;
+    world.tell(0, "set k0 0 0 3\r\nold\r\n", "STORED")?;
+    world.heal()?;
+    world.trouble(0, |memcached| memcached.set_out_of_memory(true));
+    world.tell(0, "set k0 0 0 3\r\nnew\r\n", "SERVER_ERROR out of memory storing object")?;
+    world.heal()?;
+    (0..2).try_for_each(|side| expect(&world, side, "k0", None))
+}
+
+#[test]
+fn a_set_that_failed_is_a_delete() {
+    needs(Rule::FailedSetIsDelete, set_without_memory);
+}
+
+/// A receiver that has newer items only sweeps, and the sweep cannot begin yet.
+fn read_before_the_sweep(rules: Rules) -> Result<(), String> {
+    let mut world = World::new(plan(rules));
+    world.same_clocks();
+    world.heal()?;
+    world.tell(1, "set k0 0 0 3\r\nold\r\n", "STORED")?;
+    world.heal()?;
+    world.block([true; 2]);
+    world.tell(0, "flush_all\r\n", "OK")?;
+    world.pass_time(1000);
+    world.tell(1, "set k1 0 0 3\r\nnew\r\n", "STORED")?;
+    world.trouble(1, |memcached| memcached.set_crawler_busy(true));
+    world.block([false; 2]);
+    world.exchange(0)?;
+    world.tell(1, "get k0\r\n", "END")?;
+    world.tell(1, "get k1\r\n", "VALUE k1 0 3\r\nnew\r\nEND")?;
+    world.heal()?;
+    (0..2).try_for_each(|side| expect(&world, side, "k0", None))
+}
+
+#[test]
+fn what_is_flushed_is_not_read_before_it_is_swept() {
+    needs(Rule::ReadsHideFlushed, read_before_the_sweep);
+}

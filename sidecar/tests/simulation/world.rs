@@ -17,11 +17,11 @@ const SOCKET: usize = 4 << 10;
 
 /// The connection between the sidecars: bytes on their way, by sender.
 #[derive(Debug, Default)]
-struct Link {
+pub(crate) struct Link {
     up: bool,
     flying: [Vec<u8>; 2],
     /// Bytes of this sender do not arrive.
-    blocked: [bool; 2],
+    pub(crate) blocked: [bool; 2],
 }
 
 /// What was seen of a history.
@@ -38,12 +38,12 @@ pub(crate) struct Outcome {
 }
 
 pub(crate) struct World {
-    plan: Plan,
-    rng: fastrand::Rng,
-    now_us: u64,
-    replicas: [Replica; 2],
-    clients: [Vec<Client>; 2],
-    link: Link,
+    pub(crate) plan: Plan,
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) now_us: u64,
+    pub(crate) replicas: [Replica; 2],
+    pub(crate) clients: [Vec<Client>; 2],
+    pub(crate) link: Link,
     oracle: Oracle,
     unique: u64,
     answers: u64,
@@ -241,7 +241,7 @@ impl World {
     }
 
     /// Bytes travel from one side to the other.
-    fn carry(&mut self, from: usize) -> Result<(), String> {
+    pub(crate) fn carry(&mut self, from: usize) -> Result<(), String> {
         if !self.link.up {
             return Ok(());
         }
@@ -307,7 +307,7 @@ impl World {
         }
     }
 
-    fn drop_clients(&mut self, side: usize) {
+    pub(crate) fn drop_clients(&mut self, side: usize) {
         for client in &mut self.clients[side] {
             client.session = None;
             client.asked.clear();
@@ -437,7 +437,7 @@ impl World {
         Ok(())
     }
 
-    fn run_all(&mut self, side: usize) -> Result<(), String> {
+    pub(crate) fn run_all(&mut self, side: usize) -> Result<(), String> {
         let now = self.now_us;
         for _ in 0..8 {
             self.replicas[side].wake(now);
@@ -530,73 +530,6 @@ impl World {
             let versions: Vec<u64> = self.replicas[side].memcached.items().map(|item| item.cas).collect();
             for version in versions {
                 self.mix(version);
-            }
-        }
-        Ok(())
-    }
-
-    // For histories told step by step.
-
-    /// Which senders' bytes do not arrive.
-    pub(crate) fn block(&mut self, blocked: [bool; 2]) {
-        self.link.blocked = blocked;
-    }
-
-    /// The clocks of the two sides agree, so what is done later is newer.
-    pub(crate) fn same_clocks(&mut self) {
-        self.replicas[1].wall_offset_us = self.replicas[0].wall_offset_us;
-    }
-
-    /// memcached of one side dies and comes back empty.
-    pub(crate) fn restart_memcached(&mut self, side: usize) {
-        self.replicas[side].restart_memcached(self.now_us, &mut self.rng);
-        self.drop_clients(side);
-    }
-
-    /// The value of a key in the memcached of one side.
-    pub(crate) fn value(&self, side: usize, key: &str) -> Option<String> {
-        let item = self.replicas[side].memcached.peek(key.as_bytes());
-        item.map(|item| String::from_utf8_lossy(&item.value).into_owned())
-    }
-
-    /// A client sends a request that nobody goes on with.
-    pub(crate) fn ask_only(&mut self, side: usize, request: &str) {
-        let now = self.replicas[side].now(self.now_us);
-        let open = self.clients[side][0].session.or_else(|| self.replicas[side].open(0));
-        self.clients[side][0].session = open;
-        if let (Some(session), Some(sidecar)) = (open, &mut self.replicas[side].sidecar) {
-            sidecar.workers[0].client_input(session, request.as_bytes(), now);
-        }
-    }
-
-    /// A client's request and its answer; nothing travels between the sides.
-    pub(crate) fn tell(&mut self, side: usize, request: &str, answer: &str) -> Result<(), String> {
-        self.ask_only(side, request);
-        self.run_all(side)?;
-        let received = std::mem::take(&mut self.clients[side][0].received);
-        let received = String::from_utf8_lossy(&received).trim_end().to_owned();
-        let wrong = || Err(format!("{request:?} on replica {side} was answered {received:?}"));
-        if received == answer { Ok(()) } else { wrong() }
-    }
-
-    /// What this side has for the other one travels, unless it is blocked, and is worked off there.
-    pub(crate) fn exchange(&mut self, from: usize) -> Result<(), String> {
-        self.run_all(from)?;
-        for _ in 0..16 {
-            self.carry(from)?;
-        }
-        self.run_all(1 - from)
-    }
-
-    /// The link goes on, but memcached does nothing.
-    pub(crate) fn exchange_link_only(&mut self) -> Result<(), String> {
-        for side in 0..2 {
-            let now = self.replicas[side].now(self.now_us);
-            if let Some(sidecar) = &mut self.replicas[side].sidecar {
-                sidecar.replicator.turn(now);
-            }
-            for _ in 0..16 {
-                self.carry(side)?;
             }
         }
         Ok(())
