@@ -28,7 +28,7 @@ impl World {
     /// The value of a key in the memcached of one side.
     pub(crate) fn value(&self, side: usize, key: &str) -> Option<String> {
         let item = self.replicas[side].memcached.peek(key.as_bytes());
-        item.map(|item| String::from_utf8_lossy(&item.value).into_owned())
+        item.map(|item| String::from_utf8_lossy(item.value).into_owned())
     }
 
     /// A client sends a request that nobody goes on with.
