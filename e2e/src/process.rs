@@ -108,10 +108,20 @@ impl Process {
 
     /// Resident memory in bytes.
     pub fn resident(&self) -> Result<u64> {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that was ever resident, in bytes.
+    pub fn peak_resident(&self) -> Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> Result<u64> {
         let path = format!("/proc/{}/status", self.pid());
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().context("an odd VmRSS")?;
+        let line = text.lines().find_map(|line| line.strip_prefix(field));
+        let line = line.with_context(|| format!("no {field} in {path}"))?;
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().with_context(|| format!("an odd {field}"))?;
         Ok(kib * 1024)
     }
 }

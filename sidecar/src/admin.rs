@@ -28,7 +28,7 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection ends after this, whatever it does.
 pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Buffer of one connection, bytes; a longer head is refused.
-const BUFFER_MAX: usize = 16 << 10;
+pub(crate) const BUFFER_MAX: usize = 16 << 10;
 /// Pause after accept() failed for want of file descriptors, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -19,6 +19,7 @@
 //! | [`serve`] | the worker threads |
 //! | [`peer`] | the link thread |
 //! | [`life`] | starting, memcached's coming and going, readiness, the end |
+//! | [`limits`] | what all bounds add up to |
 //! | [`admin`], [`metrics`] | probes and metrics |
 
 pub mod admin;
@@ -28,6 +29,7 @@ pub mod config;
 pub mod dataplane;
 pub mod hash;
 pub mod life;
+pub mod limits;
 pub mod logging;
 pub mod metrics;
 pub mod net;

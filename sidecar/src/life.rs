@@ -18,3 +18,5 @@ mod state;
 mod text;
 mod threads;
 mod watch;
+
+pub(crate) use threads::LINK_OUTPUT;

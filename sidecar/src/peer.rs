@@ -20,3 +20,8 @@ pub mod transport;
 mod backend;
 mod link;
 mod publish;
+
+/// Buffers of the link, in bytes, beside frames of the greatest size.
+pub(crate) const LINK_BUFFERS: usize = link::READ + link::OUTPUT_KEEP;
+/// Buffers of the replicator's connections to memcached, in bytes, beside items of the greatest size.
+pub(crate) const UPSTREAM_BUFFERS: usize = 2 * backend::READ + backend::OUTPUT_KEEP;

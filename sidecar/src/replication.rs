@@ -10,5 +10,8 @@ pub mod resync;
 
 mod apply;
 mod flush;
-mod inbox;
+pub(crate) mod inbox;
 mod sending;
+
+/// What waits for memcached, in bytes, beside one item.
+pub(crate) const UPSTREAM_OUTPUT: usize = apply::OUTPUT + resync::OUTPUT;

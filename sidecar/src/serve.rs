@@ -22,3 +22,10 @@ pub mod client;
 pub mod private;
 pub mod upstream;
 pub mod worker;
+
+/// Buffers of a worker thread, in bytes, beside items of the greatest size: what it reads from clients and memcached, what
+/// waits for memcached, what they keep for the next turn.
+pub(crate) const WORKER_BUFFERS: usize =
+    worker::SCRATCH + worker::UPSTREAM_HIGH + worker::SCRATCH + upstream::READ + upstream::OUTPUT_KEEP;
+/// A read buffer of a private connection, in bytes.
+pub(crate) const PRIVATE_READ: usize = private::READ;

@@ -22,6 +22,8 @@ pub struct Stats {
     pub replication: ReplicationStats,
     /// The memcached behind.
     pub memcached: MemcachedStats,
+    /// What all bounds add up to, in bytes ([`crate::limits`]).
+    pub memory_bound: Gauge,
 }
 
 impl Stats {
@@ -33,6 +35,7 @@ impl Stats {
             workers: (0..workers).map(|_| WorkerStats::default()).collect(),
             replication: ReplicationStats::default(),
             memcached: MemcachedStats::default(),
+            memory_bound: Gauge::default(),
         }
     }
 

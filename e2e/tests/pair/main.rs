@@ -5,6 +5,7 @@ mod clients;
 mod expiry;
 mod flags;
 mod life;
+mod limits;
 mod load;
 mod restarts;
 mod rows;

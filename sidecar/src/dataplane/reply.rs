@@ -162,6 +162,7 @@ impl Worker {
     fn answered(&mut self, id: SessionId) {
         if let Some(session) = self.session(id) {
             session.in_flight = session.in_flight.saturating_sub(1);
+            session.values.saw(std::mem::take(&mut session.values_now));
             self.touch(id);
         }
     }
@@ -193,7 +194,9 @@ impl Worker {
         if hide.is_some() && version <= hide {
             return true;
         }
+        self.value.saw(value.raw.len());
         let Some(session) = self.session(id) else { return true };
+        session.values_now += value.raw.len();
         if !strip {
             session.output.extend_from_slice(value.raw);
             return true;

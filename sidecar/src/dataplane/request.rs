@@ -124,14 +124,15 @@ impl Worker {
         let hide = self.hidden();
         let with_cas = cas || hide.is_some();
         let mut rest = keys;
-        let last = rest.nth(skip + KEYS_AT_ONCE).is_none();
-        encode::get(&mut self.upstream, with_cas, keys.skip(skip).take(KEYS_AT_ONCE));
+        let at_once = KEYS_AT_ONCE.min(self.value.ahead());
+        let last = rest.nth(skip + at_once).is_none();
+        encode::get(&mut self.upstream, with_cas, keys.skip(skip).take(at_once));
         self.expect(id, What::Values { strip_cas: with_cas && !cas, hide, last });
         if last {
             return Ok(Done::Taken);
         }
         if let Some(session) = self.session(id) {
-            session.keys_done += KEYS_AT_ONCE;
+            session.keys_done += at_once;
         }
         Err(Done::Again(State::Draining(Then::MoreKeys)))
     }

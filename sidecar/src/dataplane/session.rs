@@ -10,6 +10,30 @@ pub const OUTPUT_HIGH: usize = 256 << 10;
 pub const MAX_IN_FLIGHT: u32 = 1024;
 /// Up to this many keys of a multi-get go upstream at once; the rest follows when they are answered and sent.
 pub const KEYS_AT_ONCE: usize = 256;
+/// So many bytes of answers may be on their way for one client, as far as can be guessed: all clients of a worker share a
+/// connection to memcached, and what one has asked for delays the others even when it is gone.
+pub const AHEAD: usize = 2 << 20;
+
+/// How large the next answer may be: begins with a large one, follows growth at once, and shrinks slowly.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guess(usize);
+
+impl Default for Guess {
+    fn default() -> Self {
+        Self(AHEAD / 16)
+    }
+}
+
+impl Guess {
+    pub(super) fn saw(&mut self, bytes: usize) {
+        self.0 = (self.0 - self.0.div_ceil(64)).max(bytes);
+    }
+
+    /// How many such answers are [`AHEAD`].
+    pub(super) fn ahead(self) -> usize {
+        AHEAD.checked_div(self.0).unwrap_or(usize::MAX).max(1)
+    }
+}
 
 /// Why a session takes no more requests for now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +99,9 @@ pub struct Session {
     pub(super) noreply_flush: bool,
     pub(super) private: Option<PrivateCommand>,
     pub(super) touched: bool,
+    /// The values of one answer, and those of the answer that is coming in.
+    pub(super) values: Guess,
+    pub(super) values_now: usize,
 }
 
 impl Session {
@@ -92,6 +119,8 @@ impl Session {
             noreply_flush: false,
             private: None,
             touched: false,
+            values: Guess::default(),
+            values_now: 0,
         }
     }
 
@@ -102,7 +131,10 @@ impl Session {
 
     /// Whether the next request may be taken.
     pub(super) fn takes_requests(&self) -> bool {
-        self.state == State::Open && self.in_flight < MAX_IN_FLIGHT && self.output.len() < OUTPUT_HIGH
+        self.state == State::Open
+            && self.in_flight < MAX_IN_FLIGHT
+            && self.output.len() < OUTPUT_HIGH
+            && (self.in_flight as usize) < self.values.ahead()
     }
 
     /// Whether everything is said and the connection is to be closed when the output is sent.

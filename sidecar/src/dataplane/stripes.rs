@@ -109,6 +109,9 @@ struct Slot {
     newest: AtomicU64,
 }
 
+/// What the stripes take, in bytes.
+pub(crate) const MEMORY: usize = STRIPES * size_of::<Slot>();
+
 /// All stripes of a replica.
 #[derive(Debug)]
 pub struct Stripes {

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::expect::{Expected, Hold, SessionId, What};
 use super::queue::ByteQueue;
-use super::session::{Session, State, Then};
+use super::session::{Guess, Session, State, Then};
 use super::stripes::{Mode, Party, Stripe};
 use crate::clock::{Now, Version};
 use crate::protocol::reply::Farewell;
@@ -89,6 +89,8 @@ pub struct Worker {
     pub(super) saved: Vec<u8>,
     /// What became of that change.
     pub(super) change: Change,
+    /// The values that clients read.
+    pub(super) value: Guess,
     /// Answers `stats replication`.
     stats: StatsText,
     /// Commands taken since the start, by [`super::request::KINDS`].
@@ -114,6 +116,7 @@ impl Worker {
             waiting: Vec::new(),
             touched: Vec::new(),
             saved: Vec::new(),
+            value: Guess::default(),
             change: Change::Refused,
             stats,
             commands: [0; super::request::KINDS.len()],

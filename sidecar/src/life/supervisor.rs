@@ -14,9 +14,11 @@ use super::threads::{Common, Threads};
 use crate::backend::connect::{self, BackendError, Marker};
 use crate::backend::facts::Facts;
 use crate::dataplane::worker::Content;
+use crate::limits::{self, Sizes};
 use crate::logging::Repeats;
 use crate::net::listen::ClientPorts;
 use crate::random;
+use crate::replication::log;
 use crate::stats::Phase;
 
 /// When the program ends, requests in flight have so long.
@@ -188,6 +190,25 @@ impl Supervisor {
         }
     }
 
+    /// Takes over the greatest size of an item, on which bounds depend.
+    fn fit(&self, item_size_max: u64) {
+        let Common { config, shared, stats, .. } = &self.common;
+        shared.set_item_size_max(item_size_max);
+        let item_size_max = usize::try_from(item_size_max).unwrap_or(usize::MAX);
+        let least = log::least(item_size_max);
+        if config.backlog < least && shared.journal().log.limit() < least {
+            tracing::warn!(
+                "--backlog {} is too small for items of {item_size_max} bytes (memcached -I): using {least}",
+                config.backlog
+            );
+            shared.journal().log.raise_limit(least);
+        }
+        let (threads, max_connections) = (config.threads, config.max_connections);
+        let (backlog, state_entries) = (config.backlog, config.state_entries);
+        let worst = limits::worst_case(Sizes { threads, max_connections, backlog, state_entries, item_size_max });
+        stats.memory_bound.set(worst as u64);
+    }
+
     async fn found(&mut self, facts: Facts, marker: Marker) -> Result<(), BackendError> {
         if marker != self.marker {
             // Clients would read from an empty cache.
@@ -202,7 +223,7 @@ impl Supervisor {
             self.common.stats.memcached.restarts.add_shared(1);
             tracing::warn!("memcached has lost its content");
         }
-        self.common.shared.set_item_size_max(facts.limits.item_size_max);
+        self.fit(facts.limits.item_size_max);
         self.facts = facts;
         // The replicator first: what it forgets, workers must not have begun anew.
         let link = self.threads.workers.len();

@@ -24,7 +24,7 @@ use crate::stats::Stats;
 use crate::time::HostClock;
 
 /// Bytes for the peer that wait for its socket.
-const LINK_OUTPUT: usize = 1 << 20;
+pub(crate) const LINK_OUTPUT: usize = 1 << 20;
 
 /// Tasks that have their turn before the system is asked for new events. All that is ready in one turn of a worker
 /// leaves for memcached in one write, so this is large.

@@ -67,6 +67,8 @@ pub(super) fn clients(table: &mut Table<'_>, stats: &Stats) -> fmt::Result {
 }
 
 pub(super) fn upstream(table: &mut Table<'_>, stats: &Stats) -> fmt::Result {
+    let help = "Memory that the sidecar takes at the worst: the sum of all its bounds";
+    table.gauge("memory_bound", help, Unit::Bytes, stats.memory_bound.get())?;
     let memcached = &stats.memcached;
     for (name, help, value) in [
         ("memcached_up", "1 if memcached answers", memcached.up.get()),

@@ -18,9 +18,9 @@ use crate::replication::replicator::Replicator;
 use crate::replication::resync::DumpCommand;
 
 /// Bytes read from memcached at once; more only while a value is longer.
-const READ: usize = 64 << 10;
+pub(super) const READ: usize = 64 << 10;
 /// Capacity that the output keeps.
-const OUTPUT_KEEP: usize = 1 << 20;
+pub(super) const OUTPUT_KEEP: usize = 1 << 20;
 /// Pause after a connection for a dump could not be made.
 const RETRY: Duration = Duration::from_millis(200);
 /// Full reads before others have their turn.

@@ -26,9 +26,9 @@ use crate::replication::replicator::Replicator;
 use crate::stats::{HandshakeRefusal, Stats};
 
 /// Bytes read from the peer at once; more only while a frame is longer.
-const READ: usize = 256 << 10;
+pub(super) const READ: usize = 256 << 10;
 /// Capacity that the output keeps.
-const OUTPUT_KEEP: usize = 2 << 20;
+pub(super) const OUTPUT_KEEP: usize = 2 << 20;
 /// With this much sent at once there may be more in the log.
 const MUCH: usize = 256 << 10;
 /// Reads before others have their turn.

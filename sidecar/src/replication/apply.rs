@@ -22,7 +22,7 @@ use crate::state::table::{List, Write};
 /// The most records under way at once.
 const WINDOW: usize = 2048;
 /// The most bytes waiting to be sent to memcached.
-const OUTPUT: usize = 1 << 20;
+pub(super) const OUTPUT: usize = 1 << 20;
 impl Replicator {
     /// Starts what can be started and takes what is done off the front.
     pub(super) fn apply_turn(&mut self, now: Now) {

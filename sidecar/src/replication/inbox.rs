@@ -7,9 +7,11 @@ use super::record::Record;
 use crate::dataplane::stripes::Stripe;
 
 /// The most bytes of records held; above it no more are taken from the peer.
-const QUEUE_BYTES: usize = 8 << 20;
+pub(crate) const QUEUE_BYTES: usize = 8 << 20;
+/// What a record in the queue takes beside its bytes.
+pub(crate) const RECORD: usize = size_of::<Incoming>();
 /// The most records held.
-const QUEUE_RECORDS: usize = 1 << 16;
+pub(crate) const QUEUE_RECORDS: usize = 1 << 16;
 
 /// The records of one frame.
 #[derive(Debug)]

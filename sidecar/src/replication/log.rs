@@ -10,6 +10,15 @@ const SEGMENT: usize = 256 << 10;
 /// Empty segments kept for reuse.
 const SPARE: usize = 8;
 
+/// What the log takes beyond its bound, but for the last record.
+pub(crate) const SLACK: usize = (SPARE + 2) * SEGMENT;
+
+/// The least bound in bytes: so many of the largest items have to fit, or a resync would never get on.
+#[must_use]
+pub fn least(item_size_max: usize) -> usize {
+    8 * item_size_max
+}
+
 #[derive(Debug, Default)]
 struct Segment {
     first: u64,
@@ -78,6 +87,12 @@ impl Log {
     /// The bound in bytes.
     pub fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// A greater bound, where that is needed for memcached's largest items.
+    pub fn raise_limit(&mut self, limit: usize) {
+        self.limit = self.limit.max(limit);
+        self.segment = (self.limit / 8).min(SEGMENT);
     }
 
     /// Appends one encoded record and returns its number. Where that exceeds the bound, the oldest entries go.

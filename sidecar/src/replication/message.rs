@@ -19,6 +19,8 @@ pub const BATCH: usize = 128 << 10;
 /// The longest name of a pair, in bytes.
 pub const MAX_PAIR_ID: usize = 253;
 const MAGIC: u32 = u32::from_le_bytes(*b"RMCL");
+/// What an item takes in a frame beside its key and value.
+pub(crate) const ITEM_OVERHEAD: usize = 1024;
 const HEADER: usize = 5;
 
 /// Where the receiver of a log stands.

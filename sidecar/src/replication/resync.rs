@@ -18,9 +18,9 @@ use crate::rules::Rule;
 use crate::state::table::{Entry, List};
 
 /// The most items being fetched at once.
-const FETCHES: usize = 1024;
+pub(crate) const FETCHES: usize = 1024;
 /// The most bytes waiting to be sent to memcached.
-const OUTPUT: usize = 256 << 10;
+pub(super) const OUTPUT: usize = 256 << 10;
 /// What a record takes besides its key and value.
 const RECORD: usize = 64;
 /// After a dump that was refused or cut, the next one is tried so many milliseconds later.

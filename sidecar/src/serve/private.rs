@@ -13,7 +13,7 @@ use crate::net::stream::Stream;
 use crate::protocol::{StreamKind, encode};
 
 /// Bytes read at once.
-const READ: usize = 16 << 10;
+pub(super) const READ: usize = 16 << 10;
 /// Connections kept for the next command, per worker.
 const SPARE: usize = 2;
 /// Ends the answer to a single command.

@@ -16,9 +16,9 @@ use crate::protocol::Limits;
 use crate::protocol::response::MAX_RESPONSE_LINE;
 
 /// Bytes read from memcached at once; more only while a value is longer.
-const READ: usize = 64 << 10;
+pub(super) const READ: usize = 64 << 10;
 /// Capacity that the output keeps.
-const OUTPUT_KEEP: usize = 1 << 20;
+pub(super) const OUTPUT_KEEP: usize = 1 << 20;
 /// Waiting bytes below which clients are read again.
 const LOW: usize = 1 << 20;
 /// Full reads before others have their turn.

@@ -24,13 +24,13 @@ use crate::stats::{CommandLabel, ProtocolLabel, Stats, WorkerStats};
 use crate::time::HostClock;
 
 /// Bytes read from a client at once; one buffer for all clients of a thread.
-const SCRATCH: usize = 64 << 10;
+pub(super) const SCRATCH: usize = 64 << 10;
 /// Smaller changes of what a client costs are not told to the other workers: most requests are answered at once.
 const ACCOUNTED: usize = 4 << 10;
 /// Capacity that a client's output keeps while it is busy.
 const OUTPUT_KEEP: usize = 64 << 10;
 /// Bytes waiting for memcached above which no client is read, since memcached itself is behind.
-const UPSTREAM_HIGH: usize = 4 << 20;
+pub(super) const UPSTREAM_HIGH: usize = 4 << 20;
 /// A client that did nothing for so many seconds gives back the memory kept for its next request.
 const IDLE_S: u32 = 2;
 /// How often clients are looked at that do nothing.
