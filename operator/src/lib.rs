@@ -21,6 +21,7 @@
 
 pub mod api;
 pub mod build;
+pub mod controller;
 pub mod leader;
 pub mod live;
 pub mod lost;
@@ -30,6 +31,7 @@ pub mod pods;
 pub mod quantity;
 pub mod reference;
 pub mod rolling;
+pub mod run;
 pub mod server;
 pub mod settings;
 pub mod sidecars;

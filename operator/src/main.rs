@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use operator::reference;
+use operator::settings::Settings;
 
 /// Makes replicating pairs of memcached out of custom resources.
 #[derive(Debug, Parser)]
@@ -15,12 +16,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Look after the resources of a cluster
+    Run(Settings),
     /// Print the custom resource definition
     Crd,
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Run(settings) => run(settings),
         Command::Crd => print_crd(),
     };
     match result {
@@ -30,6 +34,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(settings: Settings) -> anyhow::Result<()> {
+    sidecar::logging::init(settings.log_format, settings.log_level);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(operator::run::run(settings))
 }
 
 fn print_crd() -> anyhow::Result<()> {
