@@ -9,7 +9,7 @@
 //! | [`names`], [`quantity`], [`sizes`] | names and labels of children, amounts, what a container needs |
 //! | [`build`] | every object of a pair |
 //! | [`pods`] | what is known of the two pods |
-//! | [`wiring`], [`rolling`], [`update`], [`lost`], [`tls`] | decisions: who is whose peer, which pod is next, what may be written |
+//! | [`wiring`], [`synced`], [`rolling`], [`update`], [`lost`], [`live`], [`tls`] | decisions: who is whose peer, which pod is next, what may be written |
 //! | [`status`] | conditions out of what was seen |
 //!
 //! | shell | |
@@ -17,10 +17,12 @@
 //! | [`settings`], [`run`] | flags; from them to a running operator |
 //! | [`controller`] | one reconcile in named steps |
 //! | [`sidecars`] | the control port of the sidecars |
+//! | [`check`] | what `helm test` runs |
 //! | [`leader`], [`server`], [`metrics`] | one of several is active; probes and metrics |
 
 pub mod api;
 pub mod build;
+pub mod check;
 pub mod controller;
 pub mod leader;
 pub mod live;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use operator::check::Check;
 use operator::reference;
 use operator::settings::Settings;
 
@@ -18,6 +19,8 @@ struct Arguments {
 enum Command {
     /// Look after the resources of a cluster
     Run(Settings),
+    /// Make a pair, write to one replica, read from the other, remove the pair
+    Check(Check),
     /// Print the custom resource definition
     Crd,
 }
@@ -25,6 +28,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(settings) => run(settings),
+        Command::Check(arguments) => check(arguments),
         Command::Crd => print_crd(),
     };
     match result {
@@ -43,6 +47,11 @@ fn run(settings: Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()?
         .block_on(operator::run::run(settings))
+}
+
+fn check(arguments: Check) -> anyhow::Result<()> {
+    sidecar::logging::init(sidecar::config::LogFormat::Human, sidecar::config::LogLevel::Info);
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(operator::check::check(arguments))
 }
 
 fn print_crd() -> anyhow::Result<()> {
