@@ -10,7 +10,6 @@ use serde_json::json;
 use super::context::{Context, ReconcileError};
 use super::observe::{self, Pair, Pods, Talk};
 use super::{apply, events};
-use crate::api::ReplicatedMemcached;
 use crate::build::Kind;
 use crate::lost::{self, Verdict};
 use crate::pods::PodView;
@@ -21,12 +20,10 @@ use crate::sidecars::Sidecars;
 pub(super) async fn roll(
     context: &Context,
     pair: &Pair<'_>,
-    resource: &ReplicatedMemcached,
     pods: &Pods,
     talk: &Talk,
     sidecars: Option<&Sidecars>,
 ) -> Result<Option<Step>, ReconcileError> {
-    let _ = resource;
     let Some(revision) = wanted_revision(context, pair)? else { return Ok(None) };
     let pair_of = |pods: &Pods, talk: &Talk| {
         let (pods, statuses) = (pods.views(), talk.statuses());
@@ -36,7 +33,7 @@ pub(super) async fn roll(
     if let (Step::Evict(_) | Step::Delete(_), Some(sidecars)) = (&step, sidecars) {
         // What was seen a moment ago may be over: now it counts.
         let pods = observe::pods_now(context, pair).await?;
-        let talk = observe::statuses(context, pair, &pods, sidecars).await;
+        let talk = observe::statuses(pair, &pods, sidecars).await;
         let again = pair_of(&pods, &talk);
         if again == step {
             step = replace(context, pair, &pods, step).await?;
