@@ -38,7 +38,11 @@ pub fn owner(object: &DynamicObject, name: &str, uid: &str) -> Owner {
 #[must_use]
 pub fn is_as_wanted(live: &Value, wanted: &Value) -> bool {
     let applied = |object: &Value| object["metadata"]["annotations"][APPLIED].as_str().map(str::to_owned);
-    applied(live) == applied(wanted) && covers(live, wanted)
+    // Objects out of a list come without their kind.
+    let told = |field: &str| !matches!(field, "apiVersion" | "kind");
+    let fields = wanted.as_object().into_iter().flatten().filter(|(field, _)| told(field));
+    applied(live) == applied(wanted)
+        && fields.into_iter().all(|(field, value)| live.get(field).is_some_and(|live| covers(live, value)))
 }
 
 /// Whether everything of `wanted` is in `live`; what the API server adds to objects is nobody's business.
@@ -72,7 +76,7 @@ mod tests {
     #[test]
     fn what_others_add_is_ignored_and_what_they_change_is_not() {
         let annotations = json!({APPLIED: "1"});
-        let wanted = json!({"metadata": {"annotations": annotations}, "spec": {"ports": [{"port": 1}], "none": []}});
+        let wanted = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"annotations": annotations}, "spec": {"ports": [{"port": 1}], "none": []}});
         let live = |port: u16, more: bool, applied: &str| {
             let mut ports = vec![json!({"port": port, "nodePort": 30000})];
             if more {

@@ -79,7 +79,7 @@ async fn replace(context: &Context, pair: &Pair<'_>, pods: &Pods, step: Step) ->
                 false => format!("{} is replaced: it never served, and holds nothing", pod.name),
             };
             tracing::info!(namespace = pair.namespace, name = pair.name, "{note}");
-            events::tell(context, pair, false, "ReplacingPod", "Roll", &note).await;
+            events::tell_of_pod(context, pair, pod, false, "ReplacingPod", &note).await;
             Ok(step)
         }
         // The budget says no, or the pod has changed: the next look will tell.
@@ -127,7 +127,12 @@ async fn tell(context: &Context, pair: &Pair<'_>, step: &Step) {
         news
     });
     if let Some((reason, note)) = note.filter(|_| news) {
-        events::tell(context, pair, false, reason, "Roll", &note).await;
+        // Events that differ in their note alone would be counted as one.
+        let action = match step {
+            Step::Wait(Wait::Pod(index)) => format!("WaitForReplica{index}"),
+            _ => "WaitForSync".to_owned(),
+        };
+        events::tell(context, pair, false, reason, &action, &note).await;
     }
 }
 
@@ -153,7 +158,7 @@ pub(super) async fn lost(context: &Context, pair: &Pair<'_>, pods: &Pods) -> Res
                 context.health.metrics.replaced.inc();
                 let note = format!("{} is given up: its node {node} does not answer", pod.name);
                 tracing::warn!(namespace = pair.namespace, name = pair.name, "{note}");
-                events::tell(context, pair, true, "NodeLost", "ReplacePod", &note).await;
+                events::tell_of_pod(context, pair, pod, true, "NodeLost", &note).await;
             }
             Err(error) if apply::is_code(&error, &[404, 409]) => {}
             Err(error) => return Err(error),
