@@ -1,5 +1,6 @@
 //! What the containers of a pod need, from what the user says.
 
+use sidecar::limits;
 use sidecar::replication::journal::storage_size;
 use sidecar::serve::budget::{CLIENTS_MEMORY_MAX, PRIVATE_MAX};
 
@@ -88,12 +89,16 @@ impl Sizes {
 
         // Items of 96 bytes (key, value and header) need 16 bytes of hash table each while it grows; large items less.
         let memcached_memory = cache + cache / 6 + 64 * MIB + memcached_threads * 4 * MIB + 2 * max_item;
-        // Its tables beside the state file, what is on its way to and from memcached and the peer, clients' buffers at
-        // their bound, the log at its bound.
-        let index = u64::from(state_entries) * 32;
-        let fixed = 48 * MIB + threads * 8 * MIB + state_file + index;
-        let sidecar_memory = fixed + CLIENTS_MEMORY_MAX as u64 + backlog + backlog / 4 + 4 * max_item;
-        let sidecar_memory_request = fixed + backlog + 32 * MIB;
+        // What it may take at the worst, without what clients take at the worst: few pairs ever see those.
+        let count = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let sidecar_memory = limits::worst_case(limits::Sizes {
+            threads: count(threads),
+            max_connections: usize::try_from(spec.memcached.max_connections).unwrap_or(0),
+            backlog: count(backlog),
+            state_entries,
+            item_size_max: count(max_item),
+        }) as u64;
+        let sidecar_memory_request = sidecar_memory.saturating_sub(CLIENTS_MEMORY_MAX as u64).max(sidecar_memory / 2);
         Ok(Self {
             cache,
             max_item,

@@ -18,6 +18,7 @@ use super::resync::Plan;
 use crate::clock::{Now, Version};
 use crate::rules::Rule;
 use crate::state::header::Field;
+use crate::state::table::List;
 
 /// A heartbeat is sent so often, in milliseconds.
 pub(super) const HEARTBEAT_MS: u64 = 1000;
