@@ -11,6 +11,7 @@ pub mod resync;
 mod apply;
 mod flush;
 pub(crate) mod inbox;
+mod recency;
 mod sending;
 
 /// What waits for memcached, in bytes, beside one item.

@@ -187,3 +187,41 @@ fn the_surviving_side_sees_no_error() -> Result<()> {
     ensure!(done > 10_000, "only {done} commands");
     pair.wait_equal()
 }
+
+/// A resync that a rate limit makes long brings what was used last first.
+#[test]
+fn a_limited_resync_begins_with_what_was_used_last() -> Result<()> {
+    const ITEMS: usize = 1000;
+    let options = crate::options("recent-first")?.sidecar(&["--resync-rate", "150k", "--warmup-deadline", "600"]);
+    let mut pair = Pair::start(&options)?;
+    let value = "x".repeat(1000);
+    let mut client = pair.a.client()?;
+    for number in 0..ITEMS {
+        client.set(&format!("old:{number}"), &value)?;
+    }
+    // memcached notes the second of the last use.
+    std::thread::sleep(Duration::from_secs(5));
+    for number in 0..ITEMS {
+        client.set(&format!("new:{number}"), &value)?;
+    }
+    pair.wait_equal()?;
+    pair.b.kill();
+    pair.b.forget_state()?;
+    pair.b.memcached.start()?;
+    pair.b.sidecar.start()?;
+    let held = |pair: &Pair, group: &str| -> Result<usize> {
+        let mut private = pair.b.private()?;
+        let mut held = 0;
+        for number in 0..ITEMS {
+            held += usize::from(private.get(&format!("{group}:{number}"))?.is_some());
+        }
+        Ok(held)
+    };
+    let old = wait_for("all items that were used last", Duration::from_secs(60), || {
+        let (new, old) = (held(&pair, "new").ok()?, held(&pair, "old").ok()?);
+        (new == ITEMS).then_some(old)
+    })?;
+    ensure!(old < ITEMS / 2, "{old} of {ITEMS} older items came before the last of the younger ones");
+    pair.b.wait_ready()?;
+    pair.wait_equal()
+}

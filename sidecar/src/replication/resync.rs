@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use super::recency::{Passes, Recency};
 use super::record::{Expiry, Mark, Record, ResyncKind};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
@@ -53,15 +54,11 @@ pub(super) struct Plan {
     pub(super) digest: Option<Version>,
 }
 
-impl Plan {
-    fn needs_dump(self) -> bool {
-        self.newer_than.is_some() || self.digest.is_some()
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Table,
+    /// A dump that only tells which items are used most.
+    Count,
     Dump,
     /// All is found; fetches are under way.
     Ending,
@@ -74,9 +71,37 @@ struct Job {
     phase: Phase,
     done: u64,
     listed: u64,
+    /// Items to be brought, where that is known before.
+    total: u64,
     /// Bytes that may be fetched now, where the rate is limited.
     budget: i64,
     budget_ms: u64,
+    /// What [`Phase::Count`] finds, and what follows from it.
+    recency: Option<Recency>,
+    passes: Option<Passes>,
+}
+
+impl Job {
+    /// Whether the dump has to tell of this item with its value.
+    fn wants(&self, version: Version, peer: u8) -> bool {
+        // What the peer itself wrote it has, unless it lost everything.
+        let known = self.plan.kind != ResyncKind::Full && version.replica() == peer;
+        self.plan.newer_than.is_some_and(|newest| version > newest) && !known
+    }
+
+    /// The dump is at its end: what comes next.
+    fn dumped(&mut self, rate: Option<u64>) {
+        self.phase = match self.phase {
+            Phase::Count => {
+                let recency = self.recency.take();
+                self.total = recency.as_ref().map_or(0, Recency::items);
+                self.passes = recency.zip(rate).map(|(recency, rate)| recency.passes(rate));
+                Phase::Dump
+            }
+            Phase::Dump if self.passes.as_mut().is_some_and(Passes::advance) => Phase::Dump,
+            Phase::Table | Phase::Dump | Phase::Ending => Phase::Ending,
+        };
+    }
 }
 
 /// Who uses the dump connection.
@@ -169,7 +194,10 @@ impl Replicator {
         let (budget, budget_ms) = (0, now.mono_ms());
         self.counters.resyncs[plan.kind as usize] += 1;
         self.shared.journal().append_record(&Record::Mark(Mark::ResyncStart(plan.kind, self.link.peer_incarnation)));
-        self.resync.job = Some(Job { number, plan, phase: Phase::Table, done: 0, listed: 0, budget, budget_ms });
+        let (phase, recency, passes) = (Phase::Table, None, None);
+        let (done, listed, total) = (0, 0, 0);
+        let job = Job { number, plan, phase, done, listed, total, budget, budget_ms, recency, passes };
+        self.resync.job = Some(job);
     }
 
     /// Ends what is under way; it is not finished.
@@ -226,7 +254,7 @@ impl Replicator {
         }
         match job.phase {
             Phase::Table => self.walk_table(),
-            Phase::Dump => {
+            Phase::Count | Phase::Dump => {
                 if self.resync.dump == Dump::Idle {
                     self.resync.dump = Dump::Wanted(DumpUser::Job);
                 }
@@ -274,9 +302,13 @@ impl Replicator {
             let mut key = Vec::new();
             let Some((hash, entry)) = self.shared.journal().next_unsent(&mut key) else {
                 if self.resync.fetches == 0 {
-                    let dump = self.resync_plan().is_some_and(Plan::needs_dump);
+                    let limited = self.config.resync_rate.is_some();
                     if let Some(job) = &mut self.resync.job {
-                        job.phase = if dump { Phase::Dump } else { Phase::Ending };
+                        job.phase = match job.plan {
+                            Plan { newer_than: None, digest: None, .. } => Phase::Ending,
+                            Plan { newer_than: Some(_), .. } if limited => Phase::Count,
+                            Plan { .. } => Phase::Dump,
+                        };
                     }
                 }
                 return;
@@ -413,6 +445,10 @@ impl Replicator {
             return None;
         }
         self.resync.dump = Dump::Running(user);
+        if let Some(job) = self.resync.job.as_mut().filter(|_| user == DumpUser::Job) {
+            // One that was cut may have counted already.
+            job.recency = None;
+        }
         // Undoes a client's `disable`. Where the dump overtakes it, it is refused and tried again.
         self.upstream.extend_from_slice(encode::CRAWLER_ENABLE);
         self.ops.push_back(Op::EnableCrawler);
@@ -431,10 +467,14 @@ impl Replicator {
         }
     }
 
+    fn is_counting(&self) -> bool {
+        self.resync.job.as_ref().is_some_and(|job| job.phase == Phase::Count)
+    }
+
     /// Whether bytes of the dump can be taken now.
     pub fn dump_wants_input(&self) -> bool {
         match self.resync.dump {
-            Dump::Running(DumpUser::Job) => self.may_fetch(),
+            Dump::Running(DumpUser::Job) => self.is_counting() || self.may_fetch(),
             Dump::Running(DumpUser::Sweep) => self.upstream.len() < OUTPUT && self.ops.len() < 4 * FETCHES,
             Dump::Idle | Dump::Wanted(_) | Dump::Later(_) => true,
         }
@@ -471,7 +511,7 @@ impl Replicator {
                     match user {
                         DumpUser::Job => {
                             if let Some(job) = &mut self.resync.job {
-                                job.phase = Phase::Ending;
+                                job.dumped(self.config.resync_rate);
                             }
                         }
                         DumpUser::Sweep => self.sweep_listed(),
@@ -493,15 +533,23 @@ impl Replicator {
     fn listed(&mut self, item: &DumpItem<'_>, now: Now) {
         let version = Version::of_item(item.cas);
         let peer = 1 - self.shared.clock.replica().get();
+        let memcached_s = self.shared.memcached_unix_ms(now).div_euclid(1000);
         let Some(job) = &mut self.resync.job else { return };
+        let wanted = job.wants(version, peer);
+        if job.phase == Phase::Count {
+            if wanted {
+                job.recency.get_or_insert_with(|| Recency::new(memcached_s)).add(item.last_access, item.size);
+            }
+            return;
+        }
+        if job.passes.as_ref().is_some_and(|passes| !passes.takes(item.last_access)) {
+            return;
+        }
         let mut key = Vec::with_capacity(crate::protocol::limits::MAX_KEY);
         item.key.decode_into(&mut key);
         if !self.shared.accepts_key(&key) {
             return;
         }
-        // What the peer itself wrote it has, unless it lost everything.
-        let known = job.plan.kind != ResyncKind::Full && version.replica() == peer;
-        let wanted = job.plan.newer_than.is_some_and(|newest| version > newest) && !known;
         if wanted {
             job.listed += 1;
             let number = job.number;
@@ -518,5 +566,5 @@ impl Replicator {
 }
 
 fn status(job: &Job) -> ResyncStatus {
-    ResyncStatus { kind: job.plan.kind, items_done: job.done, items_total: job.listed.max(job.done) }
+    ResyncStatus { kind: job.plan.kind, items_done: job.done, items_total: job.listed.max(job.done).max(job.total) }
 }

@@ -186,10 +186,13 @@ impl Table {
                 if (entry.version, entry.deleted) > (version, deleted) {
                     return None;
                 }
-                // The record of a touch does not bring the value, which still has to be sent.
+                // The record of a touch does not bring the value, which still has to be sent. An item newer than the
+                // entry was written by a process that died before it could note it.
                 let unsent = matches!(entry.list, List::Unsent | List::Sending) && entry.value_pending;
-                if unsent && entry.version == version && matches!(write, Write::Touch { .. }) {
-                    place = (entry.list, 0);
+                match write {
+                    Write::Touch { .. } if entry.version < version => place = (List::Unsent, 0),
+                    Write::Touch { .. } if unsent => place = (entry.list, 0),
+                    _ => {}
                 }
                 slot
             }
@@ -218,7 +221,7 @@ impl Table {
             }
             Write::Touch { version, expiry, .. } => {
                 if !same_item {
-                    set_byte(bytes, base + VALUE_PENDING, 0);
+                    set_byte(bytes, base + VALUE_PENDING, u8::from(known.is_some()));
                 }
                 write_touch(bytes, slot, version, expiry);
             }

@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) backlog: usize,
     /// Bytes that may wait to be sent to the peer.
     pub(crate) link_output: usize,
+    /// Bytes per second of a resync.
+    pub(crate) resync_rate: Option<u64>,
     /// Faults are this frequent, per 1000 steps of the world.
     pub(crate) faults: u32,
     /// Which kinds of faults there are.
@@ -81,6 +83,7 @@ impl Plan {
             entries: *rng.choice(&[3, 8, 64, 4096]).unwrap_or(&64),
             backlog: *rng.choice(&[4 << 10, 16 << 10, 1 << 20]).unwrap_or(&4096),
             link_output: *rng.choice(&[1 << 10, 1 << 20]).unwrap_or(&1024),
+            resync_rate: *rng.choice(&[None, None, Some(1000), Some(20_000)]).unwrap_or(&None),
             faults: rng.u32(0..=30),
             kinds,
             rules,

@@ -167,7 +167,7 @@ impl Replica {
             pair_id: "pair".into(),
             boot: self.boots << 8 | u64::from(self.id) | 2,
             warmup_ms: 2_000,
-            resync_rate: None,
+            resync_rate: plan.resync_rate,
             link_output: plan.link_output,
         };
         let stats = StatsText(Arc::new(Vec::new));

@@ -17,6 +17,7 @@ fn plan(rules: Rules) -> Plan {
         entries: 64,
         backlog: 1 << 20,
         link_output: 1 << 20,
+        resync_rate: None,
         faults: 0,
         kinds: Kinds::default(),
         rules,
