@@ -34,7 +34,7 @@ const CALM: Duration = Duration::from_secs(15);
 /// One in which something moves.
 const BUSY: Duration = Duration::from_secs(1);
 /// One that somebody has to mend first.
-const BROKEN: Duration = Duration::from_secs(30);
+const BROKEN: Duration = Duration::from_secs(10);
 /// The first pause after a failure.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The longest.
