@@ -33,6 +33,10 @@ pub use context::{Context, ReconcileError};
 const CALM: Duration = Duration::from_secs(15);
 /// One in which something moves.
 const BUSY: Duration = Duration::from_secs(1);
+/// One in which something has been moving for longer than [`PATIENCE`]: it may do so for ever.
+const SLOW: Duration = Duration::from_secs(5);
+/// See [`SLOW`].
+const PATIENCE: Duration = Duration::from_secs(180);
 /// One that somebody has to mend first.
 const BROKEN: Duration = Duration::from_secs(10);
 /// The first pause after a failure.
@@ -178,9 +182,15 @@ async fn steps(resource: &ReplicatedMemcached, context: &Context) -> Result<Acti
     )
     .await?;
     let busy = told || lost || !calm || step.as_ref().is_some_and(|step| *step != Step::Done);
+    let long = context.with_memory(pair.uid, |memory| {
+        let since = memory.busy_since.filter(|_| busy);
+        memory.busy_since = busy.then(|| since.unwrap_or_else(Instant::now));
+        since.is_some_and(|since| since.elapsed() > PATIENCE)
+    });
     Ok(Action::requeue(match (busy, problem) {
         (_, Some(problem)) if problem.reason == apply::WAITING => BUSY,
         (_, Some(_)) => BROKEN,
+        (true, None) if long => SLOW,
         (true, None) => BUSY,
         (false, None) => CALM,
     }))

@@ -226,6 +226,9 @@ fn progressing(seen: &Seen<'_>, ready: usize) -> Condition {
             (true, "WaitingForReplica", format!("The next pod is replaced when {} serves clients", name(*index)))
         }
         (Some(Step::Done), _) if ready == 2 => (false, "Done", "The pods are as they should be".to_owned()),
+        (Some(Step::Done), _) if ready == 1 && seen.pods.iter().flatten().any(|pod| pod.unschedulable.is_some()) => {
+            (false, "PeerUnschedulable", "One pod waits for a node that can take it".to_owned())
+        }
         (Some(Step::Done) | None, _) => (true, "Starting", "Pods are starting".to_owned()),
     };
     condition(seen, ConditionType::Progressing, progressing, reason, message)
@@ -315,7 +318,8 @@ mod tests {
         other.unschedulable = Some("0/1 nodes are available".to_owned());
         let (one, statuses) = (pod(0), synced::tests::pair());
         let status = status(&seen([Some(&one), Some(&other)], [Some(&statuses[0]), None], &Step::Done, &images));
-        assert_eq!(said(&status)[..2], [(True, "OneReplicaReady"), (False, "PeerUnschedulable")]);
+        let unschedulable = (False, "PeerUnschedulable");
+        assert_eq!(said(&status)[..3], [(True, "OneReplicaReady"), unschedulable, unschedulable]);
         assert_eq!(status.replicas[1].phase, "pending");
     }
 

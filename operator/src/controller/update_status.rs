@@ -76,6 +76,11 @@ pub(super) async fn update(
         transitions(context, pair, before, &said).await;
     }
     let holds = |type_| said.conditions.iter().any(|c| c.type_ == type_ && c.status == ConditionStatus::True);
+    // When a node comes that can take it, the pod changes, and that begins a reconcile.
+    let waits_for_a_node = outcome.pods.views().iter().flatten().any(|pod| pod.unschedulable.is_some());
+    if waits_for_a_node && said.ready == "1/2" {
+        return Ok(true);
+    }
     Ok(holds(ConditionType::Synced) && !holds(ConditionType::Progressing) && said.ready == "2/2")
 }
 
