@@ -92,7 +92,11 @@ async fn reconcile(resource: Arc<ReplicatedMemcached>, context: Arc<Context>) ->
     }
     let begun = Instant::now();
     context.health.metrics.reconciles.inc();
-    let result = steps(&resource, &context).await;
+    let result = match steps(&resource, &context).await {
+        // The resource goes with it.
+        Err(error) if apply::is_namespace_ending(&error) => Ok(Action::requeue(BROKEN)),
+        result => result,
+    };
     context.health.metrics.duration.observe(begun.elapsed().as_secs_f64());
     if result.is_ok() {
         context.with_memory(resource.metadata.uid.as_deref().unwrap_or_default(), |memory| memory.failures = 0);

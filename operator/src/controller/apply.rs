@@ -108,6 +108,14 @@ pub(super) fn is_code(error: &ReconcileError, codes: &[u16]) -> bool {
     }
 }
 
+/// Whether nothing can be made since the namespace is being deleted.
+pub(super) fn is_namespace_ending(error: &ReconcileError) -> bool {
+    let ReconcileError::Api { source, .. } = error else { return false };
+    let kube::Error::Api(status) = source.as_ref() else { return false };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
 enum Found {
     Nothing,
     Ours(Box<DynamicObject>),
