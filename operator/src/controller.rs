@@ -33,8 +33,12 @@ pub use context::{Context, ReconcileError};
 const CALM: Duration = Duration::from_secs(15);
 /// One in which something moves.
 const BUSY: Duration = Duration::from_secs(1);
+/// One in which something has been moving for longer than [`PATIENCE`]: it may do so for ever.
+const SLOW: Duration = Duration::from_secs(5);
+/// See [`SLOW`].
+const PATIENCE: Duration = Duration::from_secs(180);
 /// One that somebody has to mend first.
-const BROKEN: Duration = Duration::from_secs(30);
+const BROKEN: Duration = Duration::from_secs(10);
 /// The first pause after a failure.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The longest.
@@ -88,7 +92,11 @@ async fn reconcile(resource: Arc<ReplicatedMemcached>, context: Arc<Context>) ->
     }
     let begun = Instant::now();
     context.health.metrics.reconciles.inc();
-    let result = steps(&resource, &context).await;
+    let result = match steps(&resource, &context).await {
+        // The resource goes with it.
+        Err(error) if apply::is_namespace_ending(&error) => Ok(Action::requeue(BROKEN)),
+        result => result,
+    };
     context.health.metrics.duration.observe(begun.elapsed().as_secs_f64());
     if result.is_ok() {
         context.with_memory(resource.metadata.uid.as_deref().unwrap_or_default(), |memory| memory.failures = 0);
@@ -178,9 +186,15 @@ async fn steps(resource: &ReplicatedMemcached, context: &Context) -> Result<Acti
     )
     .await?;
     let busy = told || lost || !calm || step.as_ref().is_some_and(|step| *step != Step::Done);
+    let long = context.with_memory(pair.uid, |memory| {
+        let since = memory.busy_since.filter(|_| busy);
+        memory.busy_since = busy.then(|| since.unwrap_or_else(Instant::now));
+        since.is_some_and(|since| since.elapsed() > PATIENCE)
+    });
     Ok(Action::requeue(match (busy, problem) {
         (_, Some(problem)) if problem.reason == apply::WAITING => BUSY,
         (_, Some(_)) => BROKEN,
+        (true, None) if long => SLOW,
         (true, None) => BUSY,
         (false, None) => CALM,
     }))

@@ -4,7 +4,6 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 
 use crate::api::GROUP;
-use crate::names::APPLIED;
 
 /// Whose an object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,28 +32,35 @@ pub fn owner(object: &DynamicObject, name: &str, uid: &str) -> Owner {
     }
 }
 
-/// Whether nothing has to be written: it is what was applied last (so nothing was taken out since), and nobody has changed
-/// anything of it.
+/// The first field that is not as it is wanted, or `None` where nothing has to be written: it is what was applied last (so
+/// nothing was taken out since), and nobody has changed anything of it.
 #[must_use]
-pub fn is_as_wanted(live: &Value, wanted: &Value) -> bool {
-    let applied = |object: &Value| object["metadata"]["annotations"][APPLIED].as_str().map(str::to_owned);
+pub fn difference(live: &Value, wanted: &Value) -> Option<String> {
     // Objects out of a list come without their kind.
-    let told = |field: &str| !matches!(field, "apiVersion" | "kind");
-    let fields = wanted.as_object().into_iter().flatten().filter(|(field, _)| told(field));
-    applied(live) == applied(wanted)
-        && fields.into_iter().all(|(field, value)| live.get(field).is_some_and(|live| covers(live, value)))
+    let fields = ["metadata", "spec", "data", "type", "automountServiceAccountToken"];
+    let nothing = Value::Null;
+    let different = |field: &str| {
+        let wanted = wanted.get(field)?;
+        differs(live.get(field).unwrap_or(&nothing), wanted).map(|rest| format!("{field}{rest}"))
+    };
+    fields.into_iter().find_map(different)
 }
 
-/// Whether everything of `wanted` is in `live`; what the API server adds to objects is nobody's business.
-fn covers(live: &Value, wanted: &Value) -> bool {
+/// The first part of `wanted` that is not in `live`; what the API server adds to objects is nobody's business.
+fn differs(live: &Value, wanted: &Value) -> Option<String> {
     match (live, wanted) {
-        (Value::Object(live), Value::Object(wanted)) => wanted
+        (Value::Object(live), Value::Object(wanted)) => wanted.iter().find_map(|(key, value)| match live.get(key) {
+            Some(live) => differs(live, value).map(|rest| format!(".{key}{rest}")),
+            None if is_nothing(value) => None,
+            None => Some(format!(".{key}")),
+        }),
+        (Value::Array(live), Value::Array(wanted)) if live.len() == wanted.len() => live
             .iter()
-            .all(|(key, value)| live.get(key).map_or_else(|| is_nothing(value), |live| covers(live, value))),
-        (Value::Array(live), Value::Array(wanted)) => {
-            live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| covers(live, wanted))
-        }
-        (live, wanted) => live == wanted,
+            .zip(wanted)
+            .enumerate()
+            .find_map(|(index, (live, wanted))| differs(live, wanted).map(|rest| format!("[{index}]{rest}"))),
+        (live, wanted) if live == wanted || (live.is_null() && is_nothing(wanted)) => None,
+        _ => Some(String::new()),
     }
 }
 
@@ -71,6 +77,7 @@ fn is_nothing(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::APPLIED;
     use serde_json::json;
 
     #[test]
@@ -84,10 +91,15 @@ mod tests {
             }
             json!({"metadata": {"annotations": {APPLIED: applied, "other": "x"}}, "spec": {"ports": ports}, "status": {}})
         };
-        assert!(is_as_wanted(&live(1, false, "1"), &wanted));
-        assert!(!is_as_wanted(&live(2, false, "1"), &wanted), "a changed field");
-        assert!(!is_as_wanted(&live(1, true, "1"), &wanted), "an added entry");
-        assert!(!is_as_wanted(&live(1, false, "0"), &wanted), "something was taken out of what is wanted");
+        assert_eq!(difference(&live(1, false, "1"), &wanted), None);
+        assert_eq!(difference(&live(2, false, "1"), &wanted).as_deref(), Some("spec.ports[0].port"));
+        assert_eq!(difference(&live(1, true, "1"), &wanted).as_deref(), Some("spec.ports"));
+        let applied = format!("metadata.annotations.{APPLIED}");
+        assert_eq!(
+            difference(&live(1, false, "0"), &wanted),
+            Some(applied),
+            "something was taken out of what is wanted"
+        );
     }
 
     #[test]

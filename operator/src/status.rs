@@ -15,6 +15,9 @@ use crate::update;
 /// The longest message of a condition, in bytes.
 const MESSAGE_MAX: usize = 1024;
 
+/// Lags below this are as none: a pair at rest measures another one each second, and its status would never rest.
+const LAG_MIN_MS: u64 = 100;
+
 /// Something that somebody has to mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -99,10 +102,10 @@ fn serves(pod: &PodView) -> bool {
 }
 
 fn lag_text(us: u64) -> String {
-    match us {
-        0..1000 => "<1ms".to_owned(),
-        1000..1_000_000 => format!("{}ms", us / 1000),
-        _ => format!("{}s", us / 1_000_000),
+    match us / 1000 {
+        0..LAG_MIN_MS => format!("<{LAG_MIN_MS}ms"),
+        ms @ ..1000 => format!("{ms}ms"),
+        ms => format!("{}s", ms / 1000),
     }
 }
 
@@ -122,7 +125,9 @@ fn replica(seen: &Seen<'_>, index: usize) -> ReplicaStatus {
         phase: phase.chars().take(32).collect(),
         ready: pod.is_some_and(serves),
         peer_connected: status.is_some_and(|status| status.linked.is_some()),
-        lag_milliseconds: status.map(|status| number(status.lag_us / 1000)),
+        lag_milliseconds: status
+            .map(|status| status.lag_us / 1000)
+            .map(|ms| if ms < LAG_MIN_MS { 0 } else { number(ms) }),
         items: status.map(|status| number(status.items)),
         bytes: status.map(|status| number(status.bytes)),
         last_resync: status.and_then(|status| status.resync.as_ref()).map(|resync| LastResync {
@@ -221,6 +226,9 @@ fn progressing(seen: &Seen<'_>, ready: usize) -> Condition {
             (true, "WaitingForReplica", format!("The next pod is replaced when {} serves clients", name(*index)))
         }
         (Some(Step::Done), _) if ready == 2 => (false, "Done", "The pods are as they should be".to_owned()),
+        (Some(Step::Done), _) if ready == 1 && seen.pods.iter().flatten().any(|pod| pod.unschedulable.is_some()) => {
+            (false, "PeerUnschedulable", "One pod waits for a node that can take it".to_owned())
+        }
         (Some(Step::Done) | None, _) => (true, "Starting", "Pods are starting".to_owned()),
     };
     condition(seen, ConditionType::Progressing, progressing, reason, message)
@@ -287,12 +295,12 @@ mod tests {
             seen([Some(&pods[0]), Some(&pods[1])], [Some(&statuses[0]), Some(&statuses[1])], &Step::Done, &images);
         let status = status(&seen);
         assert_eq!(said(&status), [(True, "ReplicasReady"), (True, "InSync"), (False, "Done"), (False, "AsExpected")]);
-        assert_eq!((status.ready.as_str(), status.lag.as_deref()), ("2/2", Some("<1ms")));
+        assert_eq!((status.ready.as_str(), status.lag.as_deref()), ("2/2", Some("<100ms")));
         assert_eq!(status.endpoints.replicas, ["web-0.shop.svc:11211", "web-1.shop.svc:11211"]);
 
         // Numbers alone are no change of state, and a condition that holds on keeps its time.
         let mut more = statuses.clone();
-        (more[0].items, more[1].lag_us) = (7, 5000);
+        (more[0].items, more[1].lag_us) = (7, 500_000);
         let later = Seen {
             statuses: [Some(&more[0]), Some(&more[1])],
             before: Some(&status),
@@ -301,7 +309,7 @@ mod tests {
         };
         let then = super::status(&later);
         assert!(then != status && !differ_in_state(&then, &status));
-        assert_eq!((then.lag.as_deref(), then.items), (Some("5ms"), Some(7)));
+        assert_eq!((then.lag.as_deref(), then.items), (Some("500ms"), Some(7)));
     }
 
     #[test]
@@ -310,7 +318,8 @@ mod tests {
         other.unschedulable = Some("0/1 nodes are available".to_owned());
         let (one, statuses) = (pod(0), synced::tests::pair());
         let status = status(&seen([Some(&one), Some(&other)], [Some(&statuses[0]), None], &Step::Done, &images));
-        assert_eq!(said(&status)[..2], [(True, "OneReplicaReady"), (False, "PeerUnschedulable")]);
+        let unschedulable = (False, "PeerUnschedulable");
+        assert_eq!(said(&status)[..3], [(True, "OneReplicaReady"), unschedulable, unschedulable]);
         assert_eq!(status.replicas[1].phase, "pending");
     }
 

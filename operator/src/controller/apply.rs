@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use super::context::{Context, ReconcileError};
 use super::observe::{Pair, Pods};
 use crate::build::{Child, Children, Kind, Orphan};
-use crate::live::{Owner, is_as_wanted, owner};
+use crate::live::{Owner, difference, owner};
 use crate::names::FIELD_MANAGER;
 use crate::status::Problem;
 use crate::update::{self, Decision};
@@ -108,6 +108,14 @@ pub(super) fn is_code(error: &ReconcileError, codes: &[u16]) -> bool {
     }
 }
 
+/// Whether nothing can be made since the namespace is being deleted.
+pub(super) fn is_namespace_ending(error: &ReconcileError) -> bool {
+    let ReconcileError::Api { source, .. } = error else { return false };
+    let kube::Error::Api(status) = source.as_ref() else { return false };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
 enum Found {
     Nothing,
     Ours(Box<DynamicObject>),
@@ -151,9 +159,8 @@ async fn write(
 ) -> Result<(), ReconcileError> {
     let mut object = child.object.clone();
     if let Some(live) = live {
-        if is_as_wanted(&serde_json::to_value(live)?, &object) {
-            return Ok(());
-        }
+        let Some(field) = difference(&serde_json::to_value(live)?, &object) else { return Ok(()) };
+        tracing::debug!(kind = ?child.kind, name = child.name, field, "is not as it is wanted");
         // If it was replaced by somebody else's in the meantime, this fails.
         object["metadata"]["uid"] = serde_json::json!(live.metadata.uid);
     }

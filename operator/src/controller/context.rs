@@ -60,6 +60,8 @@ pub(super) struct Memory {
     pub(super) kept: Option<(Kept, Instant)>,
     /// What speaks to its sidecars, for these CAs, and when it was made.
     pub(super) sidecars: Option<(String, Instant, Sidecars)>,
+    /// Since when something has been moving.
+    pub(super) busy_since: Option<Instant>,
     /// The resync that was asked for last.
     pub(super) resync: Option<String>,
     /// The last step of a roll that was told in an Event.

@@ -76,6 +76,11 @@ pub(super) async fn update(
         transitions(context, pair, before, &said).await;
     }
     let holds = |type_| said.conditions.iter().any(|c| c.type_ == type_ && c.status == ConditionStatus::True);
+    // When a node comes that can take it, the pod changes, and that begins a reconcile.
+    let waits_for_a_node = outcome.pods.views().iter().flatten().any(|pod| pod.unschedulable.is_some());
+    if waits_for_a_node && said.ready == "1/2" {
+        return Ok(true);
+    }
     Ok(holds(ConditionType::Synced) && !holds(ConditionType::Progressing) && said.ready == "2/2")
 }
 
@@ -119,7 +124,8 @@ async fn transitions(
     for condition in &said.conditions {
         let was = before.and_then(|before| before.conditions.iter().find(|c| c.type_ == condition.type_));
         let news = was.is_none_or(|was| was.status != condition.status || was.reason != condition.reason);
-        if news && (was.is_some() || is_bad(condition)) {
+        // A new pair serves nobody yet, which is no news.
+        if news && (was.is_some() || condition.type_ == ConditionType::Degraded && is_bad(condition)) {
             let message = if condition.message.is_empty() { condition.reason.as_str() } else { &condition.message };
             let action = condition.type_.as_str();
             events::tell(context, pair, is_bad(condition), &condition.reason, action, message).await;
