@@ -34,6 +34,14 @@ build: tools ## Release binaries at target/release/{memcached-sidecar,e2e}
 demo-local: build ## A replicating pair of processes on this machine: writes, a crash, the data back
 	target/release/e2e demo-local
 
+.PHONY: cluster
+cluster: tools ## A Kubernetes to play with: kind with three workers, our images in it; needs docker, or root on Debian
+	@scripts/cluster/up.sh
+
+.PHONY: cluster-down
+cluster-down: ## Remove the cluster and all that runs for it
+	@scripts/cluster/down.sh
+
 .PHONY: test
 test: tools ## Everything that is checked; a skip says why, and is a failure with CI=true
 	@scripts/test.sh
