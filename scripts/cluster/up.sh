@@ -7,12 +7,13 @@
 # Environment: NODE_IMAGE (a node image to use as it is), XDG_CACHE_HOME, CARGO_TARGET_DIR. Undone by down.sh.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# The address the apiserver is published at: ours runs behind a network namespace.
-api_address() {
-    if [ -n "${DOCKER_HOST:-}" ] && [[ $DOCKER_HOST == "unix://$RUN/"* ]]; then
-        echo 198.18.211.2
+# Where the apiserver is published, address and port: our own dockerd is behind a network namespace, in which kind cannot
+# look for a free port.
+api() {
+    if [[ ${DOCKER_HOST:-} == "unix://$RUN/"* ]]; then
+        echo 198.18.211.2 6443
     else
-        echo 127.0.0.1
+        echo 127.0.0.1 0
     fi
 }
 
@@ -24,8 +25,10 @@ healthy() {
 }
 
 create() {
+    local address port
     kind delete cluster
-    sed -e "s#@API_ADDRESS@#$(api_address)#" -e "s#@AUDIT_POLICY@#$PWD/e2e/audit-policy.yaml#" e2e/kind.yaml \
+    read -r address port <<<"$(api)"
+    sed -e "s#@API_ADDRESS@#$address#" -e "s#@API_PORT@#$port#" -e "s#@AUDIT_POLICY@#$PWD/e2e/audit-policy.yaml#" e2e/kind.yaml \
         >"$CLUSTER/kind.yaml"
     kind create cluster --image "$IMAGE" --config "$CLUSTER/kind.yaml" --wait 180s
 }

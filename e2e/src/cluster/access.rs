@@ -66,16 +66,28 @@ impl Cluster {
 impl Cluster {
     /// Applies YAML as a person does.
     pub async fn kubectl_apply(&self, yaml: &str) -> Result<()> {
+        self.kubectl(&["apply", "-f", "-"], yaml).await.map(drop)
+    }
+
+    /// Runs kubectl as a service account of a namespace, in that namespace.
+    pub async fn kubectl_as(&self, namespace: &str, account: &str, arguments: &[&str]) -> Result<String> {
+        let user = format!("system:serviceaccount:{namespace}:{account}");
+        self.kubectl(&[arguments, &["--namespace", namespace, "--as", &user]].concat(), "").await
+    }
+
+    /// Runs kubectl; its standard output.
+    pub async fn kubectl(&self, arguments: &[&str], input: &str) -> Result<String> {
         let mut command = Command::new("kubectl");
-        command.args(["apply", "-f", "-"]).env("KUBECONFIG", &self.kubeconfig).kill_on_drop(true);
+        command.args(arguments).env("KUBECONFIG", &self.kubeconfig).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot run kubectl")?;
-        let mut input = child.stdin.take().context("no stdin")?;
-        input.write_all(yaml.as_bytes()).await.context("kubectl does not read")?;
-        drop(input);
+        let mut stdin = child.stdin.take().context("no stdin")?;
+        stdin.write_all(input.as_bytes()).await.context("kubectl does not read")?;
+        drop(stdin);
         let output = child.wait_with_output().await?;
-        ensure!(output.status.success(), "kubectl: {}", String::from_utf8_lossy(&output.stderr).trim());
-        Ok(())
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "kubectl {arguments:?}: {}", complaint.trim());
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
 

@@ -32,7 +32,8 @@ impl<'a> Audit<'a> {
             let event: Value = serde_json::from_str(line).context("a line of the audit log")?;
             let text = |pointer| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
             let resource = text("/objectRef/resource");
-            if text("/user/username").starts_with(&user) && resource != "leases" {
+            let by = [text("/user/username"), text("/impersonatedUser/username")];
+            if by.iter().any(|name| name.starts_with(&user)) && resource != "leases" {
                 let subresource = text("/objectRef/subresource");
                 writes.push(format!("{} {resource}/{subresource} {}", text("/verb"), text("/objectRef/name")));
             }

@@ -2,6 +2,7 @@
 //!
 //! Each test has a namespace of its own; they run one after the other, since they break nodes and count writes.
 
+mod harness;
 mod losses;
 mod seed;
 

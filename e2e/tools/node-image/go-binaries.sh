@@ -7,7 +7,7 @@ for module in pause kubernetes etcd coredns crictl; do
     directory=$(scripts/cluster/go-tool.sh $module)
     cp "$directory"/* "$WORK/bin/"
 done
-mv "$WORK/bin/v3" "$WORK/bin/etcd" # go names it after the module's major version
+mv "$WORK/bin/server" "$WORK/bin/etcd" # go names it after its directory
 directory=$(scripts/cluster/go-tool.sh cni)
 cp "$directory"/* "$WORK/cni/"
 cd e2e/tools/clients || exit
