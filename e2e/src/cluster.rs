@@ -19,6 +19,7 @@ mod operator;
 mod pair;
 mod space;
 mod wait;
+mod watch;
 
 pub use access::{Cluster, name_of};
 pub use application::{Application, Load};
@@ -28,6 +29,7 @@ pub use operator::Operator;
 pub use pair::{Pair, PodFacts};
 pub use space::{Space, run};
 pub use wait::wait_until;
+pub use watch::Watch;
 
 use std::time::Duration;
 

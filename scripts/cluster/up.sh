@@ -31,6 +31,7 @@ create() {
     sed -e "s#@API_ADDRESS@#$address#" -e "s#@API_PORT@#$port#" -e "s#@AUDIT_POLICY@#$PWD/e2e/audit-policy.yaml#" e2e/kind.yaml \
         >"$CLUSTER/kind.yaml"
     kind create cluster --image "$IMAGE" --config "$CLUSTER/kind.yaml" --wait 180s
+    echo "created"
 }
 
 settle() {

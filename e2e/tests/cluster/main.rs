@@ -4,6 +4,9 @@
 
 mod harness;
 mod losses;
+mod many;
+mod operators;
+mod rolling;
 mod seed;
 
 use anyhow::Result;
