@@ -26,7 +26,7 @@ tools: ## Check that this machine can build; says what to install
 	@scripts/tools.sh
 
 .PHONY: build
-build: tools ## Release binaries at target/release/{memcached-sidecar,e2e}
+build: tools ## Release binaries at target/release/{memcached-sidecar,memcached-operator,e2e}
 	cargo build --release --locked --workspace --bins
 	@scripts/install-binaries.sh
 
@@ -80,8 +80,8 @@ fuzz: tools ## Fuzz every decoder of bytes from outside for FUZZ_SECONDS (defaul
 	fuzz/run.sh "$(FUZZ_SECONDS)"
 
 .PHONY: generate
-generate: tools ## Write docs/flags.md from the program
-	GENERATE=1 cargo test --quiet --locked -p sidecar --test reference
+generate: tools ## Write the CRD, the chart's copy, docs/fields.md and docs/flags.md from the programs
+	GENERATE=1 cargo test --quiet --locked -p sidecar -p operator --test reference
 
 .PHONY: format
 format: tools ## Format all code

@@ -3,7 +3,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 mkdir -p target/release
-for binary in memcached-sidecar e2e; do
+for binary in memcached-sidecar memcached-operator e2e; do
     built=$CARGO_TARGET_DIR/release/$binary
     # one and the same where cargo builds in the checkout
     [ "$built" -ef "target/release/$binary" ] || install -m 755 "$built" "target/release/$binary"

@@ -88,7 +88,7 @@ fn body(code: StatusCode, kind: &'static str, bytes: Bytes) -> Response<Full<Byt
 /// # Errors
 /// Why the last address did not work.
 pub async fn bind(at: &HostPort) -> io::Result<TcpListener> {
-    TcpListener::bind((at.host.as_str(), at.port)).await
+    TcpListener::bind(at.listening()?.as_slice()).await
 }
 
 /// Serves for ever. Dropping the future closes every connection.

@@ -47,6 +47,8 @@ pub struct Config {
     pub state_entries: u32,
     /// How the two sidecars trust each other.
     pub replication_security: ReplicationSecurity,
+    /// Where the operator connects; only with [`ReplicationSecurity::Tls`].
+    pub control_listen: Option<HostPort>,
     /// `/metrics`, `/livez` and `/readyz`.
     pub admin_listen: HostPort,
     /// Workers, [`THREADS`].
@@ -121,11 +123,8 @@ impl Config {
     }
 
     fn check(flags: Flags) -> Result<Self, String> {
-        let unsupported = [
-            ("--auth-file", flags.auth_file.is_some()),
-            ("--client-tls-dir", flags.client_tls_dir.is_some()),
-            ("--control-listen", flags.control_listen.is_some()),
-        ];
+        let unsupported =
+            [("--auth-file", flags.auth_file.is_some()), ("--client-tls-dir", flags.client_tls_dir.is_some())];
         if let Some((flag, _)) = unsupported.iter().find(|(_, given)| *given) {
             return Err(format!("{flag} is not supported yet"));
         }
@@ -139,6 +138,9 @@ impl Config {
                 return Err("--tls-dir and --insecure-replication exclude each other".to_owned());
             }
         };
+        if flags.control_listen.is_some() && replication_security == ReplicationSecurity::Insecure {
+            return Err("--control-listen needs --tls-dir: the operator shows a certificate".to_owned());
+        }
         if flags.listen.is_empty() || flags.listen.len() > LISTENERS_MAX {
             return Err(format!("--listen must be given 1 to {LISTENERS_MAX} times"));
         }
@@ -160,6 +162,7 @@ impl Config {
             state_dir: flags.state_dir,
             state_entries: u32::try_from(flags.state_entries).map_err(|_| "--state-entries is too large")?,
             replication_security,
+            control_listen: flags.control_listen,
             admin_listen: flags.admin_listen,
             threads: count(flags.threads.unwrap_or_else(cores), "--threads")?,
             max_connections: count(flags.max_connections, "--max-connections")?,

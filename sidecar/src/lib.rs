@@ -20,11 +20,13 @@
 //! | [`peer`] | the link thread |
 //! | [`life`] | starting, memcached's coming and going, readiness, the end |
 //! | [`admin`], [`metrics`] | probes and metrics |
+//! | [`control`] | what the operator asks and tells; its types are pure |
 
 pub mod admin;
 pub mod backend;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod dataplane;
 pub mod hash;
 pub mod life;

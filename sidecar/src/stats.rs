@@ -142,6 +142,8 @@ pub struct ReplicationStats {
     pub resync_items_total: Gauge,
     /// Bytes of it that are done.
     pub resync_bytes_done: Gauge,
+    /// How long it took, or has taken so far, milliseconds.
+    pub resync_duration_ms: Gauge,
     /// The peer's clock minus ours, microseconds.
     pub clock_skew_us: SignedGauge,
     /// Times the program became ready without a first sync.
@@ -157,6 +159,8 @@ pub struct MemcachedStats {
     pub restarts: Counter,
     /// Items that it held a moment ago.
     pub items: Gauge,
+    /// Bytes that they take.
+    pub bytes: Gauge,
     /// Number of the present content.
     pub incarnation: Gauge,
 }

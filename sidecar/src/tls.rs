@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::control::protocol::Certificates;
 use verify::SignedByCa;
 
 /// Largest file that is read, bytes; a bundle of certificates has a few thousand.
@@ -139,9 +140,23 @@ impl Tls {
         }
     }
 
+    /// SHA-256 of the certificates in use.
+    #[must_use]
+    pub fn fingerprints(&self) -> Certificates {
+        let files = self.current().files;
+        Certificates { authorities: fingerprint(&files.ca), leaf: fingerprint(&files.chain) }
+    }
+
     fn current(&self) -> Generation {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// SHA-256 of a file, in hexadecimal digits, as the control port tells it.
+#[must_use]
+pub fn fingerprint(file: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, file);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What the dialling side calls the other one. Names are neither sent nor checked: the CA is the pair's own.

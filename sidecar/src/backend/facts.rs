@@ -26,6 +26,8 @@ pub struct Facts {
     pub time: i64,
     /// Items held.
     pub items: u64,
+    /// Bytes that they take.
+    pub bytes: u64,
     /// For the parser.
     pub limits: Limits,
 }
@@ -103,6 +105,7 @@ pub fn of(answer: &[u8]) -> Result<Facts, FactsError> {
         started: time.saturating_sub(number("uptime")?),
         time: i64::try_from(time).map_err(|_| FactsError::Missing("time"))?,
         items: number("curr_items")?,
+        bytes: number("bytes")?,
         limits: Limits { item_size_max, dialect, flush_enabled: word("flush_enabled")? == "yes" },
     })
 }
@@ -127,6 +130,7 @@ mod tests {
             ("uptime", "5"),
             ("time", "1795400900"),
             ("curr_items", "3"),
+            ("bytes", "210"),
             ("cas_enabled", "yes"),
             ("dump_enabled", "yes"),
             ("flush_enabled", "no"),
@@ -147,7 +151,7 @@ mod tests {
         assert!(is_complete(&bytes) && !is_complete(&bytes[..bytes.len() - 1]));
         let limits = Limits { item_size_max: 1 << 20, dialect: Dialect::Legacy, flush_enabled: false };
         let (version, pid, started, time) = ("1.6.38".to_owned(), 7, 1_795_400_895, 1_795_400_900);
-        assert_eq!(of(&bytes), Ok(Facts { version, pid, started, time, items: 3, limits }));
+        assert_eq!(of(&bytes), Ok(Facts { version, pid, started, time, items: 3, bytes: 210, limits }));
     }
 
     #[test]

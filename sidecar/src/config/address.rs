@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -22,6 +22,19 @@ pub struct HostPort {
 }
 
 impl HostPort {
+    /// Where to listen: as [`HostPort::resolve`], and where all of IPv6 is meant but the host has none, all of IPv4.
+    ///
+    /// # Errors
+    /// As [`HostPort::resolve`].
+    pub fn listening(&self) -> io::Result<Vec<SocketAddr>> {
+        let mut found = self.resolve()?;
+        let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, self.port));
+        if found == [all] {
+            found.push(SocketAddr::from((Ipv4Addr::UNSPECIFIED, self.port)));
+        }
+        Ok(found)
+    }
+
     /// Every address of the host now. A name blocks the thread for as long as the resolver takes.
     ///
     /// # Errors
@@ -186,6 +199,14 @@ mod tests {
         }
         assert!("host:0".parse::<Upstream>().is_err());
         assert!(dialled("host:0").is_err());
+    }
+
+    #[test]
+    fn who_means_all_addresses_gets_those_that_there_are() {
+        let listening = |text: &str| text.parse::<HostPort>().unwrap().listening().unwrap();
+        assert_eq!(listening("[::]:7"), ["[::]:7".parse().unwrap(), "0.0.0.0:7".parse().unwrap()]);
+        assert_eq!(listening("[::1]:7"), ["[::1]:7".parse().unwrap()]);
+        assert_eq!(listening("0.0.0.0:7"), ["0.0.0.0:7".parse().unwrap()]);
     }
 
     #[test]

@@ -84,7 +84,8 @@ pub(super) struct Flags {
     #[arg(long, value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) insecure_replication: bool,
 
-    /// Control port of the operator, mutual TLS. Default: off. Not supported yet
+    /// Where the operator connects: HTTP over mutual TLS with the files of --tls-dir; its certificate must have the DNS name
+    /// operator.replicated-memcached.io. Default: off
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) control_listen: Option<HostPort>,
 

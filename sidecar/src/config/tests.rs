@@ -249,7 +249,6 @@ fn combinations_that_cannot_be() {
     for flag in ["--auth-file", "--client-tls-dir"] {
         assert_eq!(invalid(read(&[flag, "x"])), format!("{flag} is not supported yet"));
     }
-    assert_eq!(invalid(read(&["--control-listen=a:1"])), "--control-listen is not supported yet");
 }
 
 #[test]

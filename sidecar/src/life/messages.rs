@@ -2,6 +2,7 @@
 
 use tokio::sync::oneshot;
 
+use crate::control::protocol::Peer;
 use crate::dataplane::worker::Content;
 use crate::net::listen::Listener;
 use crate::net::stream::Detached;
@@ -64,6 +65,36 @@ pub enum ToLink {
         /// Answered with the number of records that are not confirmed: 0, or the peer cannot be reached.
         done: oneshot::Sender<u64>,
     },
+    /// The operator says who the peer is.
+    Wire {
+        /// Who.
+        peer: Peer,
+        /// Answered when it is known.
+        done: oneshot::Sender<()>,
+    },
+    /// The peer gets everything once more.
+    Resync {
+        /// Answered with whether there is a link.
+        done: oneshot::Sender<bool>,
+    },
+    /// How things are.
+    Report {
+        /// Answered at once.
+        done: oneshot::Sender<LinkReport>,
+    },
+}
+
+/// What only the link thread knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkReport {
+    /// Number of memcached's content.
+    pub incarnation: u64,
+    /// The first sync of this content is complete.
+    pub synced: bool,
+    /// Clients are served without that.
+    pub cold: bool,
+    /// The peer's process, the number of its content, and whether it holds everything that is here.
+    pub linked: Option<(u64, u64, bool)>,
 }
 
 /// How the link thread sees this replica.
@@ -87,6 +118,8 @@ pub enum Event {
     },
     /// Something of it has changed.
     Link(LinkState),
+    /// The operator says that another process has this replica id.
+    Fence,
     /// Whether memcached answers in time has changed.
     Answers(bool),
     /// A thread has ended, which none does by itself.

@@ -1,10 +1,11 @@
 //! From the configuration to running threads.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -15,7 +16,8 @@ use crate::admin::{self, Admin};
 use crate::backend::connect::{self, Marker};
 use crate::backend::facts::Facts;
 use crate::clock::ReplicaId;
-use crate::config::{Config, ReplicationSecurity, Upstream};
+use crate::config::{Config, HostPort, ReplicationSecurity, Upstream};
+use crate::control::server::{self as control, Control};
 use crate::dataplane::stripes::{Party, STRIPES};
 use crate::hash::KeyHasher;
 use crate::logging::Repeats;
@@ -84,6 +86,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let storage = state::storage(&config).context("--state-dir")?;
     let (listener, address) = listen::replication(&config.replication_listen)?;
     tracing::info!(%address, "the peer is accepted");
+    let control = match &config.control_listen {
+        Some(at) => Some(control_port(at).await?),
+        None => None,
+    };
     let ports = ClientPorts::new(&config.listen, config.threads);
     ports.check()?;
 
@@ -108,13 +114,32 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     shared.set_memcached_clock(watch::Offset::default().seen(&facts, now));
     let (events, received) = mpsc::unbounded_channel();
     let common = Common { config: Arc::clone(&config), shared, stats, clock, signals, events };
-    let threads = threads::start(&common, random::secret()?, security, listener, clock.now())?;
+    let boot = random::secret()?;
+    let threads = threads::start(&common, boot, security.clone(), listener, clock.now())?;
+    if let (Some(listener), Some(tls)) = (control, security) {
+        let control = Control {
+            config: Arc::clone(&config),
+            boot,
+            stats: Arc::clone(&common.stats),
+            tls,
+            link: threads.link.clone(),
+            events: common.events.clone(),
+            told: Mutex::new(None),
+        };
+        tokio::spawn(control::serve(listener, Arc::new(control)));
+    }
     let (shared, stats) = (Arc::clone(&common.shared), Arc::clone(&common.stats));
     tokio::spawn(watch::watch(config.memcached.clone(), shared, stats, clock, common.events.clone()));
 
     let mut supervisor = Supervisor::new(common, threads, ports, received, (facts, marker));
     supervisor.begin(content, incarnation);
     supervisor.run(stop).await
+}
+
+async fn control_port(at: &HostPort) -> anyhow::Result<TcpListener> {
+    let listener = admin::bind(at).await.with_context(|| format!("cannot listen on --control-listen {at}"))?;
+    tracing::info!(address = %listener.local_addr()?, "the operator is accepted");
+    Ok(listener)
 }
 
 /// Waits for a memcached that can be worked with.

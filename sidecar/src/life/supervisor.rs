@@ -46,6 +46,8 @@ pub struct Supervisor {
     retry: Instant,
     pause: Duration,
     link: LinkState,
+    /// The operator says that another process has this replica id.
+    fenced: bool,
     /// Clients are accepted.
     serving: bool,
     /// They have been, once.
@@ -77,6 +79,7 @@ impl Supervisor {
             retry: Instant::now(),
             pause: RETRY_MIN,
             link: LinkState::default(),
+            fenced: false,
             serving: false,
             served: false,
             draining: false,
@@ -149,6 +152,10 @@ impl Supervisor {
                     tracing::error!("a newer process has this replica id: no clients are served");
                 }
                 self.link = state;
+                self.settle().await?;
+            }
+            Event::Fence => {
+                self.fenced = true;
                 self.settle().await?;
             }
             Event::Answers(answers) => {
@@ -272,7 +279,7 @@ impl Supervisor {
 
     /// Lets clients in or not, as things are, and says so.
     async fn settle(&mut self) -> anyhow::Result<()> {
-        let serve = self.up && self.link.ready && !self.link.fenced;
+        let serve = self.up && self.link.ready && !self.link.fenced && !self.fenced;
         if serve && !self.serving {
             self.open()?;
         } else if !serve && self.serving {
@@ -310,7 +317,7 @@ impl Supervisor {
 
     fn phase(&self) {
         let phase = match () {
-            () if self.link.fenced => Phase::Fenced,
+            () if self.link.fenced || self.fenced => Phase::Fenced,
             () if !self.up && !self.served && self.lost.len() > self.threads.workers.len() => Phase::Starting,
             () if !self.up || !self.answers => Phase::MemcachedDown,
             () if !self.serving => Phase::Syncing,

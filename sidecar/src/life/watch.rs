@@ -57,6 +57,7 @@ pub(super) async fn watch(
             Ok(Some((stream, facts))) => {
                 shared.set_memcached_clock(offset.seen(&facts, now));
                 stats.memcached.items.set(facts.items);
+                stats.memcached.bytes.set(facts.bytes);
                 connection = Some(stream);
                 if !answers {
                     tracing::info!("memcached answers again");
@@ -95,7 +96,7 @@ mod tests {
     #[test]
     fn the_best_look_at_the_clock_counts_until_it_is_another_clock() {
         let limits = Limits { item_size_max: 1, dialect: Dialect::Modern, flush_enabled: true };
-        let facts = |time| Facts { version: String::new(), pid: 1, started: 1, time, items: 0, limits };
+        let facts = |time| Facts { version: String::new(), pid: 1, started: 1, time, items: 0, bytes: 0, limits };
         let at = |ms: u64| Now { mono_us: ms * 1000, wall_us: 0 };
         let mut offset = Offset::default();
         assert_eq!(offset.seen(&facts(1000), at(900)), 999_100);

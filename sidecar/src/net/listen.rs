@@ -116,7 +116,7 @@ impl ClientPorts {
 pub fn replication(at: &HostPort) -> Result<(std::net::TcpListener, SocketAddr), ListenError> {
     let failed = |source| ListenError { at: at.to_string(), source };
     let mut last = io::ErrorKind::AddrNotAvailable.into();
-    for address in at.resolve().map_err(failed)? {
+    for address in at.listening().map_err(failed)? {
         match bind(address, false, false).and_then(listen) {
             Ok(listener) => {
                 let address = listener.local_addr().map_err(failed)?;

@@ -1,6 +1,6 @@
 //! Dials the peer while there is no link, for ever.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -62,6 +62,64 @@ impl Door {
     }
 }
 
+/// Whom to dial.
+#[derive(Debug)]
+pub struct Targets {
+    /// As the user says it.
+    name: Option<HostPort>,
+    /// As the operator says it.
+    told: RefCell<Vec<SocketAddr>>,
+    changed: Notify,
+}
+
+impl Targets {
+    /// Who the user says; nobody else yet.
+    #[must_use]
+    pub fn new(name: Option<HostPort>) -> Self {
+        Self { name, told: RefCell::default(), changed: Notify::new() }
+    }
+
+    /// Takes these for the peer's addresses, and tries them at once.
+    pub fn tell(&self, addresses: Vec<SocketAddr>) {
+        if *self.told.borrow() != addresses {
+            self.told.replace(addresses);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Every address, those that the operator told first. The resolver's failure counts only where it was needed.
+    async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        let mut all = self.told.borrow().clone();
+        if let Some(name) = &self.name {
+            match resolve(name).await {
+                Ok(found) => {
+                    for address in found {
+                        if !all.contains(&address) {
+                            all.push(address);
+                        }
+                    }
+                }
+                Err(error) if all.is_empty() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The addresses of a name, beginning at any of them.
+async fn resolve(name: &HostPort) -> io::Result<Vec<SocketAddr>> {
+    let lookup = tokio::net::lookup_host((name.host.as_str(), name.port));
+    let found = timeout(RESOLVE, lookup).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let mut addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();
+    if addresses.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    }
+    let first = jitter(addresses.len() as u64) as usize;
+    addresses.rotate_left(first);
+    Ok(addresses)
+}
+
 /// A connection that this side dialled. The other end of `linked` is told when it became the link; it is dropped when it did
 /// not.
 #[derive(Debug)]
@@ -74,44 +132,48 @@ pub struct Dialled {
     pub linked: oneshot::Sender<()>,
 }
 
-/// Dials `peer` whenever there is no link.
-pub async fn dial(peer: HostPort, security: Security, door: Rc<Door>, offers: mpsc::Sender<Dialled>) {
+/// Dials whenever there is no link and somebody to dial.
+pub async fn dial(targets: Rc<Targets>, security: Security, door: Rc<Door>, offers: mpsc::Sender<Dialled>) {
     let mut failures = 0u32;
     let mut problems = Repeats::default();
     loop {
         door.free_again().await;
-        match every_address(&peer, &security, &door, &offers).await {
+        let reached = match targets.addresses().await {
+            Ok(addresses) if addresses.is_empty() => {
+                targets.changed.notified().await;
+                continue;
+            }
+            Ok(addresses) => every_address(addresses, &security, &door, &offers).await,
+            Err(error) => Err(error),
+        };
+        match reached {
             Ok(()) => failures = 0,
             Err(error) => {
                 if problems.is_news(&error.to_string()) {
-                    tracing::warn!(%peer, "the peer cannot be reached: {error}");
+                    let name = targets.name.as_ref().map(HostPort::to_string);
+                    tracing::warn!(name, "the peer cannot be reached: {error}");
                 }
                 failures = failures.saturating_add(1);
             }
         }
         let max = if door.syncing.get() { PAUSE_SYNCING_MAX_MS } else { PAUSE_MAX_MS };
         let pause = (PAUSE_MIN_MS << failures.min(6)).min(max);
-        sleep(Duration::from_millis(pause / 2 + jitter(pause / 2))).await;
+        tokio::select! {
+            () = sleep(Duration::from_millis(pause / 2 + jitter(pause / 2))) => {}
+            () = targets.changed.notified() => failures = 0,
+        }
     }
 }
 
 /// Tries one address after the other until there is a link. Not reaching a link on an address that answered is no error
 /// here: the reason was logged where it was found.
 async fn every_address(
-    peer: &HostPort,
+    addresses: Vec<SocketAddr>,
     security: &Security,
     door: &Door,
     offers: &mpsc::Sender<Dialled>,
 ) -> io::Result<()> {
     let timed_out = || io::Error::from(io::ErrorKind::TimedOut);
-    let lookup = tokio::net::lookup_host((peer.host.as_str(), peer.port));
-    let mut addresses: Vec<SocketAddr> =
-        timeout(RESOLVE, lookup).await.map_err(|_| timed_out())??.take(ADDRESSES_MAX).collect();
-    if addresses.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-    }
-    let first = jitter(addresses.len() as u64) as usize;
-    addresses.rotate_left(first);
     let mut failed = None;
     for address in addresses {
         if door.is_taken() {

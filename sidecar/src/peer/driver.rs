@@ -1,6 +1,7 @@
 //! The loop of the link thread.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,16 +15,17 @@ use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 
 use super::accept::{self, Greeted};
 use super::backend::Backend;
-use super::dial::{self, Dialled, Door};
+use super::dial::{self, Dialled, Door, Targets};
 use super::link::Links;
 use super::publish::Publisher;
 use super::transport::Security;
 use crate::clock::Now;
 use crate::config::{HostPort, Upstream};
-use crate::life::messages::{Event, LinkState, ToLink};
+use crate::life::messages::{Event, LinkReport, LinkState, ToLink};
 use crate::replication::replicator::Replicator;
 use crate::shared::Shared;
 use crate::signal::Signals;
+use crate::state::header::Field;
 use crate::stats::Stats;
 use crate::time::HostClock;
 
@@ -84,6 +86,7 @@ struct Driver {
     clock: HostClock,
     backend: Backend,
     links: Links,
+    targets: Rc<Targets>,
     shared: Arc<Shared>,
     party: usize,
     signals: Arc<Signals>,
@@ -113,9 +116,8 @@ pub async fn run(parts: Parts) -> std::io::Result<()> {
     let Parts { replicator, party, shared, clock, stats, memcached, pair_id, security, listener, peer, .. } = parts;
     let door = Rc::new(Door::default());
     let (offer, dialled) = mpsc::channel(OFFERS);
-    if let Some(peer) = peer {
-        spawn_local(dial::dial(peer, security.clone(), Rc::clone(&door), offer));
-    }
+    let targets = Rc::new(Targets::new(peer));
+    spawn_local(dial::dial(Rc::clone(&targets), security.clone(), Rc::clone(&door), offer));
     let (offer, greeted) = mpsc::channel(OFFERS);
     spawn_local(accept::accept(TcpListener::from_std(listener)?, security, Arc::clone(&stats), offer));
     let mut tick = interval(TICK);
@@ -124,6 +126,7 @@ pub async fn run(parts: Parts) -> std::io::Result<()> {
         links: Links::new(shared.clock.replica(), pair_id, door, Arc::clone(&stats)),
         publisher: Publisher::new(stats),
         backend: Backend::new(memcached),
+        targets,
         replicator,
         clock,
         shared,
@@ -241,6 +244,25 @@ impl Driver {
             ToLink::Disconnect { done } => {
                 self.give_up();
                 let _ = done.send(());
+            }
+            ToLink::Wire { peer, done } => {
+                let pod = peer.pod.as_ref();
+                self.targets.tell(pod.map_or_else(Vec::new, |pod| {
+                    pod.addresses.iter().map(|address| SocketAddr::new(*address, pod.port)).collect()
+                }));
+                self.replicator.set_alone(pod.is_none(), now);
+                let _ = done.send(());
+            }
+            ToLink::Resync { done } => {
+                let _ = done.send(self.replicator.resync_all(now));
+            }
+            ToLink::Report { done } => {
+                let _ = done.send(LinkReport {
+                    incarnation: self.shared.journal().number(Field::Incarnation),
+                    synced: self.replicator.is_synced(),
+                    cold: self.replicator.is_cold(),
+                    linked: self.replicator.linked(),
+                });
             }
             ToLink::Flush { done } => self.flush = Some(Flush { done, linked_ms: now.mono_ms() }),
         }

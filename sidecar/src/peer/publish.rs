@@ -122,6 +122,9 @@ impl Publisher {
             told_ms: now.mono_ms(),
             told_items: status.items_done,
         });
+        if running || seen.running {
+            self.stats.replication.resync_duration_ms.set(now.mono_ms().saturating_sub(seen.begun_ms));
+        }
         let name = status.kind.name();
         if running && now.mono_ms().saturating_sub(seen.told_ms) >= PROGRESS_MS {
             let passed_ms = now.mono_ms() - seen.told_ms;

@@ -168,6 +168,27 @@ impl Replicator {
         self.link.state == State::Open
     }
 
+    /// The peer's process, the number of its content, and whether it holds everything that is here but for what is on its
+    /// way.
+    pub fn linked(&self) -> Option<(u64, u64, bool)> {
+        let peer = self.link.peer.as_ref().filter(|_| self.is_linked())?;
+        let link = &self.link;
+        let owes = link.owes_all || self.is_resyncing() || !link.unconfirmed.is_empty();
+        let unsent = self.shared.journal().table().len_of(List::Unsent) > 0;
+        Some((peer.boot, link.peer_incarnation, !owes && !unsent))
+    }
+
+    /// Brings the peer everything once more; whether there is one.
+    pub fn resync_all(&mut self, now: Now) -> bool {
+        if !self.is_linked() {
+            return false;
+        }
+        let digest = self.resync_plan().and_then(|plan| plan.digest);
+        self.resync_start(Plan { kind: ResyncKind::Full, newer_than: Some(Version::ZERO), digest }, now);
+        self.turn(now);
+        true
+    }
+
     /// What the peer said of itself.
     pub fn peer(&self) -> Option<&Hello> {
         self.link.peer.as_ref()

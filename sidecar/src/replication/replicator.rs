@@ -97,6 +97,8 @@ pub struct Replicator {
     pub(super) progress_ms: u64,
     pub(super) serving: bool,
     cold: bool,
+    /// There is no peer to wait for.
+    alone: bool,
 }
 
 impl Replicator {
@@ -121,6 +123,7 @@ impl Replicator {
             progress_ms: now.mono_ms(),
             serving: false,
             cold: false,
+            alone: false,
         }
     }
 
@@ -236,7 +239,7 @@ impl Replicator {
         let waited = now.mono_ms().saturating_sub(self.progress_ms);
         let waiting = self.connected && !self.synced;
         // Once it serves, it goes on until the content is lost.
-        self.cold = waiting && (self.cold || waited >= self.config.warmup_ms);
+        self.cold = waiting && (self.cold || self.alone || waited >= self.config.warmup_ms);
         self.serving = self.connected && (self.synced || self.cold);
     }
 
@@ -248,6 +251,12 @@ impl Replicator {
     /// Whether it serves without having been filled by the peer.
     pub fn is_cold(&self) -> bool {
         self.cold
+    }
+
+    /// Says whether there is a peer to wait for.
+    pub fn set_alone(&mut self, alone: bool, now: Now) {
+        self.alone = alone;
+        self.turn(now);
     }
 
     /// Whether the first sync with the peer is complete.
