@@ -25,7 +25,7 @@ pub use access::{Cluster, name_of};
 pub use application::{Application, Load};
 pub use audit::Audit;
 pub use faults::{Faults, Kind};
-pub use operator::Operator;
+pub use operator::{OPERATOR, Operator};
 pub use pair::{Pair, PodFacts};
 pub use space::{Space, run};
 pub use wait::wait_until;

@@ -8,12 +8,10 @@ use kube::api::{Api, DeleteParams};
 use serde_json::json;
 
 use super::access::apply;
-use super::{Application, Cluster, LATER, Operator, Pair, wait_until};
+use super::{Application, Cluster, LATER, OPERATOR, Operator, Pair, wait_until};
 
 /// Where the demonstration takes place.
 const NAMESPACE: &str = "demo";
-/// Where the operator of it runs.
-const OPERATOR: &str = "replicated-memcached";
 /// The release's resource, as the demonstration prints and applies it.
 const RESOURCE: &str = "\
 apiVersion: replicated-memcached.io/v1alpha1

@@ -1,6 +1,6 @@
 //! The operator as a user installs it: by its Helm chart.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -15,6 +15,10 @@ use super::{Cluster, LATER, wait_until};
 /// The release's name, and by the chart's rules the Deployment's.
 const RELEASE: &str = "replicated-memcached";
 
+/// The namespace of the operator for the tests and the demonstration: two operators that look after the same namespaces
+/// would not know of each other.
+pub const OPERATOR: &str = "replicated-memcached";
+
 /// An operator in a namespace.
 pub struct Operator {
     cluster: Cluster,
@@ -26,8 +30,8 @@ impl Operator {
     /// Installs the chart, or changes what is installed to these values, and waits until it runs. `values`: `name=value`.
     pub async fn install(cluster: &Cluster, namespace: &str, values: &[&str]) -> Result<Self> {
         let operator = Self::at(cluster, namespace);
-        let chart = chart();
-        let mut arguments = vec!["upgrade", "--install", RELEASE, path(&chart)?, "--create-namespace", "--wait"];
+        let chart = Self::chart()?;
+        let mut arguments = vec!["upgrade", "--install", RELEASE, &chart, "--create-namespace", "--wait", "--take-ownership"];
         arguments.extend(["--timeout", "3m"]);
         for value in values {
             arguments.extend(["--set", value]);
@@ -39,6 +43,13 @@ impl Operator {
     /// An operator that is installed there already.
     pub fn at(cluster: &Cluster, namespace: &str) -> Self {
         Operator { cluster: cluster.clone(), namespace: namespace.to_owned() }
+    }
+
+    /// The chart in the checkout.
+    pub fn chart() -> Result<String> {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+        let chart = workspace.join("charts/replicated-memcached");
+        Ok(chart.to_str().context("a path that is not UTF-8")?.to_owned())
     }
 
     /// Runs helm in the operator's namespace; its output.
@@ -86,16 +97,6 @@ impl Operator {
         }
         Ok(())
     }
-}
-
-/// The chart in the checkout.
-fn chart() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    workspace.join("charts/replicated-memcached")
-}
-
-fn path(path: &Path) -> Result<&str> {
-    path.to_str().context("a path that is not UTF-8")
 }
 
 /// Runs helm against the cluster; its standard output.

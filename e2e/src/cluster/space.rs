@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use anyhow::{Context, Result, anyhow};
 use futures::FutureExt;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -59,6 +59,12 @@ fn message(panic: &(dyn std::any::Any + Send)) -> &str {
 }
 
 impl Space {
+    /// The node a pod runs on.
+    pub async fn node_of(&self, pod: &str) -> Result<String> {
+        let pods: Api<Pod> = self.cluster.api(&self.namespace);
+        pods.get(pod).await?.spec.and_then(|spec| spec.node_name).with_context(|| format!("{pod} has no node"))
+    }
+
     /// Another namespace of the same test, where pods must keep to the restricted profile like in the first.
     pub async fn create(&self, namespace: &str) -> Result<()> {
         let object = json!({

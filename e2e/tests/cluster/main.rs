@@ -2,19 +2,18 @@
 //!
 //! Each test has a namespace of its own; they run one after the other, since they break nodes and count writes.
 
+mod chart;
 mod harness;
 mod losses;
 mod many;
+mod nodes;
 mod operators;
 mod rolling;
 mod seed;
 
 use anyhow::Result;
-use e2e::cluster::{Application, Operator, Pair, Space};
+use e2e::cluster::{Application, OPERATOR, Operator, Pair, Space};
 use serde_json::json;
-
-/// Where the operator runs, for all tests but those that install their own.
-const OPERATOR: &str = "e2e-operator";
 
 /// Starts what most tests begin with: the operator, a pair with nothing but its name, and an application.
 async fn pair(space: &Space) -> Result<(Pair, Application)> {

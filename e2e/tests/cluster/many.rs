@@ -1,10 +1,10 @@
 //! More than one pair, and names that are taken.
 
 use anyhow::{Result, ensure};
-use e2e::cluster::{Application, LATER, Operator, Pair, run, wait_until};
+use e2e::cluster::{Application, LATER, OPERATOR, Operator, Pair, run, wait_until};
 use serde_json::json;
 
-use crate::{OPERATOR, pair};
+use crate::pair;
 
 #[tokio::test]
 async fn pairs_of_one_name_in_two_namespaces_know_nothing_of_each_other() -> Result<()> {

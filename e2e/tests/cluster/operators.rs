@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use e2e::cluster::{Audit, Operator, run};
+use e2e::cluster::{Audit, OPERATOR, Operator, run};
 use tokio::time::sleep;
 
-use crate::{OPERATOR, pair};
+use crate::pair;
 
 const ITEMS: u64 = 5_000;
 /// How long an operator must write nothing: longer than it waits between two looks at the numbers.

@@ -1,9 +1,7 @@
 //! What must always work: what is written on one replica is read on the other.
 
 use anyhow::Result;
-use e2e::cluster::{Application, LATER, Operator, Pair, run};
-
-use crate::OPERATOR;
+use e2e::cluster::{Application, LATER, OPERATOR, Operator, Pair, run};
 
 /// The smallest resource: what a newcomer applies.
 const SMALLEST: &str = "\
