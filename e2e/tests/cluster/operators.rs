@@ -18,7 +18,7 @@ async fn a_pair_heals_while_the_operator_is_away() -> Result<()> {
         let (pair, application) = pair(space).await?;
         application.fill(&pair.replica(0), "item", ITEMS).await?;
         application.check(&pair.replica(1), "item", ITEMS).await?;
-        let operator = Operator::at(&space.cluster, OPERATOR);
+        let operator = Operator::install(&space.cluster, OPERATOR, &[]).await?;
         operator.scale(0).await?;
         for index in 0..2 {
             pair.replace(index).await?;
@@ -40,11 +40,12 @@ async fn a_pair_heals_while_the_operator_is_away() -> Result<()> {
 async fn an_operator_with_nothing_to_do_writes_nothing() -> Result<()> {
     run("idle", async |space| {
         let (_pair, _application) = pair(space).await?;
+        let operator = Operator::install(&space.cluster, OPERATOR, &[]).await?;
         // what follows from becoming whole: the numbers of the status once more
         sleep(REST).await;
         let audit = Audit::from_now(&space.faults).await?;
         sleep(REST).await;
-        let writes = audit.writes_of(OPERATOR).await?;
+        let writes = audit.writes_of(&operator.namespace).await?;
         ensure!(writes.is_empty(), "{writes:?}");
         Ok(())
     })
