@@ -62,6 +62,6 @@ if [ "${1:-}" != --images ]; then
 else
     use_cluster
 fi
-scripts/cluster/images.sh
+scripts/cluster/images.sh 9>&-
 echo "== all: $((SECONDS - start)) s. To use it:"
 scripts/cluster/env.sh

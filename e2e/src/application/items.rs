@@ -41,11 +41,6 @@ impl Item {
         Item { key: format!("{prefix}-{number}"), value, flags: (seed >> 32) as u32, ttl }
     }
 
-    /// Whether the value that came back is this item's.
-    pub fn same_value(&self, received: &Received) -> bool {
-        received.value == self.value
-    }
-
     /// What is wrong with what came back; `left` is its time to live as memcached says it.
     pub fn difference(&self, received: &Received, left: Option<i64>) -> Option<String> {
         if received.value != self.value {

@@ -1,5 +1,5 @@
 //! An application under way: it reads and writes all the time over one connection, and connects again once when that
-//! connection closes.
+//! connection closes. Not by the library, whose pool tries again and again behind the application's back.
 
 use std::io::BufRead;
 use std::sync::Arc;
@@ -7,12 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use memcache::{Client, MemcacheError};
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::connect;
-use super::items::{Item, Received};
+use super::address;
+use super::items::Item;
+use crate::client::Client;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads and writes.
 #[derive(Debug, clap::Args)]
@@ -83,27 +86,33 @@ pub fn run(options: &Options) -> Result<Report> {
 
 struct Application<'a> {
     options: &'a Options,
-    client: Client,
+    /// None: the last attempt to connect failed
+    client: Option<Client>,
     report: Report,
 }
 
 impl<'a> Application<'a> {
     fn new(options: &'a Options) -> Result<Self> {
         let report = Report { generations: vec![0; options.keys as usize], ..Report::default() };
-        Ok(Application { options, client: connect(&options.server)?, report })
+        Ok(Application { options, client: Some(connect(&options.server)?), report })
     }
 
     /// One command, tried once more over a new connection if the old one failed.
-    fn command<T>(&mut self, what: &str, call: impl Fn(&Client) -> Result<T, MemcacheError>) -> Option<T> {
+    fn command<T>(&mut self, what: &str, call: impl Fn(&mut Client) -> Result<T>) -> Option<T> {
         let start = Instant::now();
-        let mut answer = call(&self.client);
-        if answer.is_err() {
-            self.report.reconnects += 1;
-            answer = connect(&self.options.server).and_then(|client| {
-                self.client = client;
-                call(&self.client)
-            });
-        }
+        let first = self.client.as_mut().and_then(|client| call(client).ok());
+        let answer = match first {
+            Some(answer) => Ok(answer),
+            None => {
+                self.report.reconnects += 1;
+                self.client = None;
+                connect(&self.options.server).and_then(|mut client| {
+                    let answer = call(&mut client)?;
+                    self.client = Some(client);
+                    Ok(answer)
+                })
+            }
+        };
         let took = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.report.slowest_ms = self.report.slowest_ms.max(took);
         match answer {
@@ -114,7 +123,7 @@ impl<'a> Application<'a> {
             Err(error) => {
                 self.report.errors += 1;
                 if self.report.examples.len() < 5 {
-                    self.report.examples.push(format!("{what} after {took} ms: {error}"));
+                    self.report.examples.push(format!("{what} after {took} ms: {error:#}"));
                 }
                 None
             }
@@ -124,7 +133,12 @@ impl<'a> Application<'a> {
     fn write(&mut self, number: u64) {
         let index = number as usize;
         let item = Item::new(&self.options.prefix, number, self.report.generations[index] + 1);
-        if self.command("set", |client| client.set(&item.key, &item, item.ttl)).is_some() {
+        let set = |client: &mut Client| {
+            let answer = client.store("set", &item.key, item.flags, i64::from(item.ttl), &item.value)?;
+            ensure!(answer == "STORED", "set {}: {answer}", item.key);
+            Ok(())
+        };
+        if self.command("set", set).is_some() {
             self.report.generations[index] += 1;
         }
     }
@@ -132,10 +146,14 @@ impl<'a> Application<'a> {
     fn read(&mut self, number: u64) {
         let generation = self.report.generations[number as usize];
         let item = Item::new(&self.options.prefix, number, generation);
-        match self.command("get", |client| client.get::<Received>(&item.key)) {
-            Some(Some(received)) if !item.same_value(&received) => self.report.stale += 1,
+        match self.command("get", |client| client.gets(&item.key)) {
+            Some(Some(found)) if found.data != item.value => self.report.stale += 1,
             Some(None) if generation > 0 => self.report.misses += 1,
             _ => {}
         }
     }
+}
+
+fn connect(server: &str) -> Result<Client> {
+    Ok(Client::connect(&address(server)?)?.patience(PATIENCE))
 }

@@ -36,7 +36,8 @@ impl Operator {
         }
         let operator = Self::at(cluster, namespace);
         let chart = Self::chart()?;
-        let mut arguments = vec!["upgrade", "--install", RELEASE, &chart, "--create-namespace", "--wait", "--take-ownership"];
+        let mut arguments =
+            vec!["upgrade", "--install", RELEASE, &chart, "--create-namespace", "--wait", "--take-ownership"];
         arguments.extend(["--timeout", "3m"]);
         for value in values {
             arguments.extend(["--set", value]);

@@ -41,7 +41,7 @@ pub async fn run(name: &str, test: impl AsyncFnOnce(&Space) -> Result<()>) -> Re
     space.create(&space.namespace).await?;
     // a failed assertion is a panic
     let outcome = AssertUnwindSafe(test(&space)).catch_unwind().await;
-    let outcome = outcome.unwrap_or_else(|panic| Err(anyhow!("{}", message(&panic))));
+    let outcome = outcome.unwrap_or_else(|panic| Err(anyhow!("{}", message(&*panic))));
     if outcome.is_err() {
         match keep::everything(&space.cluster, name).await {
             Ok(directory) => eprintln!("logs, events and resources are kept in {}", directory.display()),
