@@ -37,6 +37,9 @@ say "sidecar: unit and property tests, ${RMC_SIM_HISTORIES:-4000} simulated hist
 export RMC_SIM_HISTORIES=${RMC_SIM_HISTORIES:-4000}
 cargo test --locked -p sidecar --all-features
 
+say "operator: resources, schema, decisions"
+cargo test --locked -p operator
+
 say "e2e: the harness itself (the suites against real pairs: make test-pairs)"
 cargo test --locked -p e2e --lib --bins
 

@@ -34,7 +34,7 @@ const CALM: Duration = Duration::from_secs(15);
 /// One in which something moves.
 const BUSY: Duration = Duration::from_secs(1);
 /// One that somebody has to mend first.
-const BROKEN: Duration = Duration::from_secs(30);
+const BROKEN: Duration = Duration::from_secs(10);
 /// The first pause after a failure.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The longest.
@@ -121,7 +121,7 @@ async fn steps(resource: &ReplicatedMemcached, context: &Context) -> Result<Acti
         Err(certificates::Failed::Error(error)) => return Err(error),
     };
     let talk = match &kept {
-        Some(kept) => observe::statuses(context, &pair, &pods, &kept.sidecars).await,
+        Some(kept) => observe::statuses(&pair, &pods, &kept.sidecars).await,
         None => observe::Talk::default(),
     };
 
@@ -143,7 +143,7 @@ async fn steps(resource: &ReplicatedMemcached, context: &Context) -> Result<Acti
         };
         let children = build::children(&input);
         let own_secrets = resource.spec.replication.tls.mode == TlsMode::Managed;
-        applied = apply::all(context, &pair, &children, resource.spec.update_policy, own_secrets).await?;
+        applied = apply::all(context, &pair, &children, &pods, own_secrets).await?;
         problem = problem.or(applied.problem.take());
     }
 
@@ -159,7 +159,7 @@ async fn steps(resource: &ReplicatedMemcached, context: &Context) -> Result<Acti
     let mut step = None;
     if !resource.spec.paused && problem.is_none() {
         let sidecars = kept.as_ref().map(|kept| &kept.sidecars);
-        step = roll::roll(context, &pair, resource, &pods, &talk, sidecars).await?;
+        step = roll::roll(context, &pair, &pods, &talk, sidecars).await?;
     }
 
     // status

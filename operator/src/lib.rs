@@ -5,7 +5,7 @@
 //! | pure | |
 //! | --- | --- |
 //! | [`api`] | the custom resource: its types, its schema |
-//! | [`reference`] | the custom resource as files: CRD, field reference |
+//! | [`mod@reference`] | the custom resource as files: CRD, field reference |
 //! | [`names`], [`quantity`], [`sizes`] | names and labels of children, amounts, what a container needs |
 //! | [`build`] | every object of a pair |
 //! | [`pods`] | what is known of the two pods |

@@ -4,7 +4,6 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 
 use crate::api::GROUP;
-use crate::names::APPLIED;
 
 /// Whose an object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,24 +32,35 @@ pub fn owner(object: &DynamicObject, name: &str, uid: &str) -> Owner {
     }
 }
 
-/// Whether nothing has to be written: it is what was applied last (so nothing was taken out since), and nobody has changed
-/// anything of it.
+/// The first field that is not as it is wanted, or `None` where nothing has to be written: it is what was applied last (so
+/// nothing was taken out since), and nobody has changed anything of it.
 #[must_use]
-pub fn is_as_wanted(live: &Value, wanted: &Value) -> bool {
-    let applied = |object: &Value| object["metadata"]["annotations"][APPLIED].as_str().map(str::to_owned);
-    applied(live) == applied(wanted) && covers(live, wanted)
+pub fn difference(live: &Value, wanted: &Value) -> Option<String> {
+    // Objects out of a list come without their kind.
+    let fields = ["metadata", "spec", "data", "type", "automountServiceAccountToken"];
+    let nothing = Value::Null;
+    let different = |field: &str| {
+        let wanted = wanted.get(field)?;
+        differs(live.get(field).unwrap_or(&nothing), wanted).map(|rest| format!("{field}{rest}"))
+    };
+    fields.into_iter().find_map(different)
 }
 
-/// Whether everything of `wanted` is in `live`; what the API server adds to objects is nobody's business.
-fn covers(live: &Value, wanted: &Value) -> bool {
+/// The first part of `wanted` that is not in `live`; what the API server adds to objects is nobody's business.
+fn differs(live: &Value, wanted: &Value) -> Option<String> {
     match (live, wanted) {
-        (Value::Object(live), Value::Object(wanted)) => wanted
+        (Value::Object(live), Value::Object(wanted)) => wanted.iter().find_map(|(key, value)| match live.get(key) {
+            Some(live) => differs(live, value).map(|rest| format!(".{key}{rest}")),
+            None if is_nothing(value) => None,
+            None => Some(format!(".{key}")),
+        }),
+        (Value::Array(live), Value::Array(wanted)) if live.len() == wanted.len() => live
             .iter()
-            .all(|(key, value)| live.get(key).map_or_else(|| is_nothing(value), |live| covers(live, value))),
-        (Value::Array(live), Value::Array(wanted)) => {
-            live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| covers(live, wanted))
-        }
-        (live, wanted) => live == wanted,
+            .zip(wanted)
+            .enumerate()
+            .find_map(|(index, (live, wanted))| differs(live, wanted).map(|rest| format!("[{index}]{rest}"))),
+        (live, wanted) if live == wanted || (live.is_null() && is_nothing(wanted)) => None,
+        _ => Some(String::new()),
     }
 }
 
@@ -67,12 +77,13 @@ fn is_nothing(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::APPLIED;
     use serde_json::json;
 
     #[test]
     fn what_others_add_is_ignored_and_what_they_change_is_not() {
         let annotations = json!({APPLIED: "1"});
-        let wanted = json!({"metadata": {"annotations": annotations}, "spec": {"ports": [{"port": 1}], "none": []}});
+        let wanted = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"annotations": annotations}, "spec": {"ports": [{"port": 1}], "none": []}});
         let live = |port: u16, more: bool, applied: &str| {
             let mut ports = vec![json!({"port": port, "nodePort": 30000})];
             if more {
@@ -80,10 +91,15 @@ mod tests {
             }
             json!({"metadata": {"annotations": {APPLIED: applied, "other": "x"}}, "spec": {"ports": ports}, "status": {}})
         };
-        assert!(is_as_wanted(&live(1, false, "1"), &wanted));
-        assert!(!is_as_wanted(&live(2, false, "1"), &wanted), "a changed field");
-        assert!(!is_as_wanted(&live(1, true, "1"), &wanted), "an added entry");
-        assert!(!is_as_wanted(&live(1, false, "0"), &wanted), "something was taken out of what is wanted");
+        assert_eq!(difference(&live(1, false, "1"), &wanted), None);
+        assert_eq!(difference(&live(2, false, "1"), &wanted).as_deref(), Some("spec.ports[0].port"));
+        assert_eq!(difference(&live(1, true, "1"), &wanted).as_deref(), Some("spec.ports"));
+        let applied = format!("metadata.annotations.{APPLIED}");
+        assert_eq!(
+            difference(&live(1, false, "0"), &wanted),
+            Some(applied),
+            "something was taken out of what is wanted"
+        );
     }
 
     #[test]

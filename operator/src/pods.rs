@@ -17,6 +17,8 @@ pub struct PodView {
     pub name: String,
     /// Its UID.
     pub uid: String,
+    /// The UID of what controls it.
+    pub owner: Option<String>,
     /// Its version, for preconditions.
     pub resource_version: String,
     /// Where it runs.
@@ -63,6 +65,12 @@ impl PodView {
         Self {
             name: metadata.name.clone().unwrap_or_default(),
             uid: metadata.uid.clone().unwrap_or_default(),
+            owner: metadata
+                .owner_references
+                .iter()
+                .flatten()
+                .find(|o| o.controller == Some(true))
+                .map(|o| o.uid.clone()),
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
             node: spec.and_then(|spec| spec.node_name.clone()),
             addresses,

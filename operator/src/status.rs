@@ -15,6 +15,9 @@ use crate::update;
 /// The longest message of a condition, in bytes.
 const MESSAGE_MAX: usize = 1024;
 
+/// Lags below this are as none: a pair at rest measures another one each second, and its status would never rest.
+const LAG_MIN_MS: u64 = 100;
+
 /// Something that somebody has to mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -99,10 +102,10 @@ fn serves(pod: &PodView) -> bool {
 }
 
 fn lag_text(us: u64) -> String {
-    match us {
-        0..1000 => "<1ms".to_owned(),
-        1000..1_000_000 => format!("{}ms", us / 1000),
-        _ => format!("{}s", us / 1_000_000),
+    match us / 1000 {
+        0..LAG_MIN_MS => format!("<{LAG_MIN_MS}ms"),
+        ms @ ..1000 => format!("{ms}ms"),
+        ms => format!("{}s", ms / 1000),
     }
 }
 
@@ -122,7 +125,9 @@ fn replica(seen: &Seen<'_>, index: usize) -> ReplicaStatus {
         phase: phase.chars().take(32).collect(),
         ready: pod.is_some_and(serves),
         peer_connected: status.is_some_and(|status| status.linked.is_some()),
-        lag_milliseconds: status.map(|status| number(status.lag_us / 1000)),
+        lag_milliseconds: status
+            .map(|status| status.lag_us / 1000)
+            .map(|ms| if ms < LAG_MIN_MS { 0 } else { number(ms) }),
         items: status.map(|status| number(status.items)),
         bytes: status.map(|status| number(status.bytes)),
         last_resync: status.and_then(|status| status.resync.as_ref()).map(|resync| LastResync {
@@ -287,12 +292,12 @@ mod tests {
             seen([Some(&pods[0]), Some(&pods[1])], [Some(&statuses[0]), Some(&statuses[1])], &Step::Done, &images);
         let status = status(&seen);
         assert_eq!(said(&status), [(True, "ReplicasReady"), (True, "InSync"), (False, "Done"), (False, "AsExpected")]);
-        assert_eq!((status.ready.as_str(), status.lag.as_deref()), ("2/2", Some("<1ms")));
+        assert_eq!((status.ready.as_str(), status.lag.as_deref()), ("2/2", Some("<100ms")));
         assert_eq!(status.endpoints.replicas, ["web-0.shop.svc:11211", "web-1.shop.svc:11211"]);
 
         // Numbers alone are no change of state, and a condition that holds on keeps its time.
         let mut more = statuses.clone();
-        (more[0].items, more[1].lag_us) = (7, 5000);
+        (more[0].items, more[1].lag_us) = (7, 500_000);
         let later = Seen {
             statuses: [Some(&more[0]), Some(&more[1])],
             before: Some(&status),
@@ -301,7 +306,7 @@ mod tests {
         };
         let then = super::status(&later);
         assert!(then != status && !differ_in_state(&then, &status));
-        assert_eq!((then.lag.as_deref(), then.items), (Some("5ms"), Some(7)));
+        assert_eq!((then.lag.as_deref(), then.items), (Some("500ms"), Some(7)));
     }
 
     #[test]

@@ -7,10 +7,9 @@ use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 
 use super::context::{Context, ReconcileError};
-use super::observe::Pair;
-use crate::api::v1alpha1::UpdatePolicy;
+use super::observe::{Pair, Pods};
 use crate::build::{Child, Children, Kind, Orphan};
-use crate::live::{Owner, is_as_wanted, owner};
+use crate::live::{Owner, difference, owner};
 use crate::names::FIELD_MANAGER;
 use crate::status::Problem;
 use crate::update::{self, Decision};
@@ -32,7 +31,7 @@ pub(super) async fn all(
     context: &Context,
     pair: &Pair<'_>,
     children: &Children,
-    policy: UpdatePolicy,
+    pods: &Pods,
     own_secrets: bool,
 ) -> Result<Applied, ReconcileError> {
     let mut applied = Applied::default();
@@ -49,12 +48,19 @@ pub(super) async fn all(
         Found::Ours(live) => {
             let empty = BTreeMap::new();
             let wanted = annotations(set);
+            let policy = pair.resource.spec.update_policy;
             match update::decide(Some(live.metadata.annotations.as_ref().unwrap_or(&empty)), &wanted, policy) {
                 Decision::Write => write(context, pair, set, Some(&live)).await?,
                 Decision::Hold(reason) => applied.held = Some(reason),
             }
         }
         // Pods must not begin before what they need is there, and ours.
+        // The controller of StatefulSets would run into them, and then wait for ever longer.
+        Found::Nothing if pods.stranger.is_some() => {
+            let name = pods.stranger.as_deref().unwrap_or_default();
+            let message = format!("Pod {name} of another owner has the name of a replica; waiting until it is gone");
+            applied.problem.get_or_insert(Problem { reason: WAITING, message });
+        }
         Found::Nothing if applied.problem.as_ref().is_none_or(|problem| problem.reason == UNKNOWN) => {
             write(context, pair, set, None).await?;
         }
@@ -145,9 +151,8 @@ async fn write(
 ) -> Result<(), ReconcileError> {
     let mut object = child.object.clone();
     if let Some(live) = live {
-        if is_as_wanted(&serde_json::to_value(live)?, &object) {
-            return Ok(());
-        }
+        let Some(field) = difference(&serde_json::to_value(live)?, &object) else { return Ok(()) };
+        tracing::debug!(kind = ?child.kind, name = child.name, field, "is not as it is wanted");
         // If it was replaced by somebody else's in the meantime, this fails.
         object["metadata"]["uid"] = serde_json::json!(live.metadata.uid);
     }

@@ -97,7 +97,7 @@ async fn managed(context: &Context, pair: &Pair<'_>, pods: &Pods) -> Result<Read
     let rotating = kept.authority.as_ref().is_some_and(|ca| ca.next.is_some() || ca.previous.is_some());
     let mut reports: [Option<Certificates>; 2] = [None, None];
     if let Some(sidecars) = rotating.then(|| speaker(context, pair, &kept).ok()).flatten() {
-        let talk = observe::statuses(context, pair, pods, &sidecars).await;
+        let talk = observe::statuses(pair, pods, &sidecars).await;
         reports = talk.statuses().map(|status| status.map(|status| status.certificates.clone()));
     }
     let now = Timestamp::now();

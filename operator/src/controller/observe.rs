@@ -7,6 +7,8 @@ use sidecar::control::protocol::Status;
 
 use super::context::{Context, ReconcileError};
 use crate::api::ReplicatedMemcached;
+use crate::build::Kind;
+use crate::live::{Owner, owner};
 use crate::names::Names;
 use crate::pods::PodView;
 use crate::sidecars::Sidecars;
@@ -39,11 +41,32 @@ impl<'a> Pair<'a> {
 
 /// The two pods.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pods([Option<PodView>; 2]);
+pub(super) struct Pods {
+    ours: [Option<PodView>; 2],
+    /// A pod of one of the names that is not of our StatefulSet.
+    pub(super) stranger: Option<String>,
+}
 
 impl Pods {
     pub(super) fn views(&self) -> [Option<&PodView>; 2] {
-        [self.0[0].as_ref(), self.0[1].as_ref()]
+        [self.ours[0].as_ref(), self.ours[1].as_ref()]
+    }
+
+    /// Only those of our StatefulSet.
+    fn new(context: &Context, pair: &Pair<'_>, found: [Option<PodView>; 2]) -> Result<Self, ReconcileError> {
+        let set = context.caches()?.get(Kind::StatefulSet, pair.namespace, pair.name);
+        let set =
+            set.filter(|set| owner(set, pair.name, pair.uid) == Owner::Us).and_then(|set| set.metadata.uid.clone());
+        let mut stranger = None;
+        let ours = found.map(|pod| {
+            let pod = pod?;
+            if set.is_some() && pod.owner == set {
+                return Some(pod);
+            }
+            stranger = Some(pod.name);
+            None
+        });
+        Ok(Self { ours, stranger })
     }
 }
 
@@ -51,22 +74,23 @@ impl Pods {
 pub(super) async fn pods(context: &Context, pair: &Pair<'_>) -> Result<Pods, ReconcileError> {
     let caches = context.caches()?;
     caches.ready().await.map_err(|_| ReconcileError::Watch)?;
-    Ok(Pods([0, 1].map(|index| {
+    let found = [0, 1].map(|index| {
         let key = ObjectRef::<Pod>::new(&pair.names().replica(index)).within(pair.namespace);
         caches.pods.get(&key).map(|pod| PodView::new(&pod))
-    })))
+    });
+    Pods::new(context, pair, found)
 }
 
 /// The pods as they are now.
 pub(super) async fn pods_now(context: &Context, pair: &Pair<'_>) -> Result<Pods, ReconcileError> {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), pair.namespace);
-    let mut pods = Pods::default();
-    for (index, pod) in pods.0.iter_mut().enumerate() {
+    let mut pods = [None, None];
+    for (index, pod) in pods.iter_mut().enumerate() {
         let name = pair.names().replica(index);
         let found = api.get_opt(&name).await.map_err(ReconcileError::api(format!("get pod {name}")))?;
         *pod = found.as_ref().map(PodView::new);
     }
-    Ok(pods)
+    Pods::new(context, pair, pods)
 }
 
 /// What the sidecars say.
@@ -80,8 +104,7 @@ impl Talk {
 }
 
 /// Asks both sidecars.
-pub(super) async fn statuses(context: &Context, pair: &Pair<'_>, pods: &Pods, sidecars: &Sidecars) -> Talk {
-    let _ = context;
+pub(super) async fn statuses(pair: &Pair<'_>, pods: &Pods, sidecars: &Sidecars) -> Talk {
     let [first, second] = pods.views();
     let (first, second) = tokio::join!(status(pair, 0, first, sidecars), status(pair, 1, second, sidecars));
     Talk([first, second])

@@ -10,7 +10,6 @@ use serde_json::json;
 use super::context::{Context, ReconcileError};
 use super::observe::{self, Pair, Pods, Talk};
 use super::{apply, events};
-use crate::api::ReplicatedMemcached;
 use crate::build::Kind;
 use crate::lost::{self, Verdict};
 use crate::pods::PodView;
@@ -21,12 +20,10 @@ use crate::sidecars::Sidecars;
 pub(super) async fn roll(
     context: &Context,
     pair: &Pair<'_>,
-    resource: &ReplicatedMemcached,
     pods: &Pods,
     talk: &Talk,
     sidecars: Option<&Sidecars>,
 ) -> Result<Option<Step>, ReconcileError> {
-    let _ = resource;
     let Some(revision) = wanted_revision(context, pair)? else { return Ok(None) };
     let pair_of = |pods: &Pods, talk: &Talk| {
         let (pods, statuses) = (pods.views(), talk.statuses());
@@ -36,7 +33,7 @@ pub(super) async fn roll(
     if let (Step::Evict(_) | Step::Delete(_), Some(sidecars)) = (&step, sidecars) {
         // What was seen a moment ago may be over: now it counts.
         let pods = observe::pods_now(context, pair).await?;
-        let talk = observe::statuses(context, pair, &pods, sidecars).await;
+        let talk = observe::statuses(pair, &pods, sidecars).await;
         let again = pair_of(&pods, &talk);
         if again == step {
             step = replace(context, pair, &pods, step).await?;
@@ -82,7 +79,7 @@ async fn replace(context: &Context, pair: &Pair<'_>, pods: &Pods, step: Step) ->
                 false => format!("{} is replaced: it never served, and holds nothing", pod.name),
             };
             tracing::info!(namespace = pair.namespace, name = pair.name, "{note}");
-            events::tell(context, pair, false, "ReplacingPod", "Roll", &note).await;
+            events::tell_of_pod(context, pair, pod, false, "ReplacingPod", &note).await;
             Ok(step)
         }
         // The budget says no, or the pod has changed: the next look will tell.
@@ -130,7 +127,12 @@ async fn tell(context: &Context, pair: &Pair<'_>, step: &Step) {
         news
     });
     if let Some((reason, note)) = note.filter(|_| news) {
-        events::tell(context, pair, false, reason, "Roll", &note).await;
+        // Events that differ in their note alone would be counted as one.
+        let action = match step {
+            Step::Wait(Wait::Pod(index)) => format!("WaitForReplica{index}"),
+            _ => "WaitForSync".to_owned(),
+        };
+        events::tell(context, pair, false, reason, &action, &note).await;
     }
 }
 
@@ -156,7 +158,7 @@ pub(super) async fn lost(context: &Context, pair: &Pair<'_>, pods: &Pods) -> Res
                 context.health.metrics.replaced.inc();
                 let note = format!("{} is given up: its node {node} does not answer", pod.name);
                 tracing::warn!(namespace = pair.namespace, name = pair.name, "{note}");
-                events::tell(context, pair, true, "NodeLost", "ReplacePod", &note).await;
+                events::tell_of_pod(context, pair, pod, true, "NodeLost", &note).await;
             }
             Err(error) if apply::is_code(&error, &[404, 409]) => {}
             Err(error) => return Err(error),

@@ -119,7 +119,8 @@ async fn transitions(
     for condition in &said.conditions {
         let was = before.and_then(|before| before.conditions.iter().find(|c| c.type_ == condition.type_));
         let news = was.is_none_or(|was| was.status != condition.status || was.reason != condition.reason);
-        if news && (was.is_some() || is_bad(condition)) {
+        // A new pair serves nobody yet, which is no news.
+        if news && (was.is_some() || condition.type_ == ConditionType::Degraded && is_bad(condition)) {
             let message = if condition.message.is_empty() { condition.reason.as_str() } else { &condition.message };
             let action = condition.type_.as_str();
             events::tell(context, pair, is_bad(condition), &condition.reason, action, message).await;

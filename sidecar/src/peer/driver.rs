@@ -257,8 +257,10 @@ impl Driver {
                 let _ = done.send(self.replicator.resync_all(now));
             }
             ToLink::Report { done } => {
+                // The lock is given back before the replicator takes it.
+                let incarnation = self.shared.journal().number(Field::Incarnation);
                 let _ = done.send(LinkReport {
-                    incarnation: self.shared.journal().number(Field::Incarnation),
+                    incarnation,
                     synced: self.replicator.is_synced(),
                     cold: self.replicator.is_cold(),
                     linked: self.replicator.linked(),

@@ -32,7 +32,8 @@ pub(super) struct Publisher {
     stats: Arc<Stats>,
     published_ms: u64,
     linked: bool,
-    linked_ms: u64,
+    /// When there was last a link, or when the first number was published.
+    linked_ms: Option<u64>,
     resync: Option<Seen>,
     /// The content that clients were last let in to without a first sync.
     cold: Option<u64>,
@@ -40,7 +41,7 @@ pub(super) struct Publisher {
 
 impl Publisher {
     pub(super) fn new(stats: Arc<Stats>) -> Self {
-        Self { stats, published_ms: 0, linked: false, linked_ms: 0, resync: None, cold: None }
+        Self { stats, published_ms: 0, linked: false, linked_ms: None, resync: None, cold: None }
     }
 
     /// Publishes, unless that was done a moment ago; whether it did.
@@ -52,8 +53,8 @@ impl Publisher {
             return false;
         }
         self.published_ms = now.mono_ms();
-        if linked || self.linked {
-            self.linked_ms = now.mono_ms();
+        if linked || self.linked || self.linked_ms.is_none() {
+            self.linked_ms = Some(now.mono_ms());
         }
         self.linked = linked;
         self.journal(replicator, shared, now);
@@ -99,7 +100,7 @@ impl Publisher {
         self.stats.memcached.incarnation.set(incarnation);
         stats.flush_sweeping.set(u64::from(shared.sweeping()));
         let measured = replicator.lag_us().unwrap_or(0);
-        let away_us = now.mono_ms().saturating_sub(self.linked_ms) * 1000;
+        let away_us = now.mono_ms().saturating_sub(self.linked_ms.unwrap_or(now.mono_ms())) * 1000;
         stats.lag_us.set(if self.linked { measured } else { away_us });
     }
 

@@ -25,7 +25,7 @@ impl Default for Replication {
 /// Certificates between the replicas and of the operator. Replication is always encrypted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [{"rule": "(self.mode == 'Secret') == has(self.secretRef)", "message": "give secretRef with mode Secret, and only then"}]))]
+#[schemars(extend("x-kubernetes-validations" = [{"rule": "(has(self.mode) && self.mode == 'Secret') == has(self.secretRef)", "message": "give secretRef with mode Secret, and only then"}]))]
 pub struct ReplicationTls {
     /// Managed: the operator makes a CA of this pair's own, and renews all certificates. Secret: they are in a Secret of yours.
     pub mode: TlsMode,

@@ -113,7 +113,7 @@ pub struct ReplicaStatus {
     pub ready: bool,
     /// Whether it has a link with the other one.
     pub peer_connected: bool,
-    /// Age of its oldest write that the other one has not confirmed, in milliseconds.
+    /// Age of its oldest write that the other one has not confirmed, in milliseconds; 0 below 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_milliseconds: Option<i64>,
     /// Items that it holds.
