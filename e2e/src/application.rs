@@ -7,6 +7,7 @@
 pub mod items;
 pub mod load;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -171,8 +172,7 @@ fn remove(range: &Range) -> Result<Compared> {
 /// Reads the items of a range, many at a time, and compares value, flags and time to live.
 fn check(range: &Range) -> Result<Compared> {
     let client = connect(&range.server)?;
-    // the library cannot ask for the time to live
-    let mut raw = Raw::connect(&address(&range.server)?)?;
+    let lives = lives(&range.server)?;
     let mut done = Compared::default();
     let items: Vec<_> = each(range).collect();
     for some in items.chunks(100) {
@@ -184,8 +184,7 @@ fn check(range: &Range) -> Result<Compared> {
                 done.note(|| format!("{} is missing", item.key));
                 continue;
             };
-            let left = time_to_live(&mut raw, &item.key)?;
-            match item.difference(&received, left) {
+            match item.difference(&received, lives.get(&item.key).copied()) {
                 None => done.good += 1,
                 Some(difference) => {
                     done.different += 1;
@@ -197,14 +196,22 @@ fn check(range: &Range) -> Result<Compared> {
     Ok(done)
 }
 
-/// Seconds an item has left, -1 without end; None where it is gone.
-fn time_to_live(raw: &mut Raw, key: &str) -> Result<Option<i64>> {
-    let line = raw.exchange(&format!("mg {key} t"))?;
-    if line == "EN" {
-        return Ok(None);
+/// Seconds that each item has left, -1 without end: by a metadump, since no classic command tells it.
+fn lives(server: &str) -> Result<HashMap<String, i64>> {
+    let mut client = Raw::connect(&address(server)?)?;
+    let stats = client.lines_until("stats", "END")?;
+    let time = stats.iter().find_map(|line| line.strip_prefix("STAT time ")).context("stats without a time")?;
+    let now: i64 = time.parse().context("time of stats")?;
+    let mut lives = HashMap::new();
+    let lines = client.lines_until("lru_crawler metadump all", "END")?;
+    // memcached says OK first
+    for line in lines.iter().filter(|line| *line != "OK") {
+        let field = |name| line.split(' ').find_map(|field| field.strip_prefix(name));
+        let (key, end) = field("key=").zip(field("exp=")).with_context(|| format!("a line of a metadump: {line}"))?;
+        let end: i64 = end.parse().with_context(|| format!("a line of a metadump: {line}"))?;
+        lives.insert(key.to_owned(), if end < 0 { -1 } else { end - now });
     }
-    let left = line.strip_prefix("HD t").with_context(|| format!("answer to mg: {line}"))?;
-    Ok(Some(left.parse().with_context(|| format!("answer to mg: {line}"))?))
+    Ok(lives)
 }
 
 /// The first address a name has.
