@@ -34,6 +34,26 @@ build: tools ## Release binaries at target/release/{memcached-sidecar,memcached-
 demo-local: build ## A replicating pair of processes on this machine: writes, a crash, the data back
 	target/release/e2e demo-local
 
+.PHONY: cluster
+cluster: tools ## A Kubernetes to play with: kind with three workers, our images in it; needs docker, or root on Debian
+	@scripts/cluster/up.sh
+
+.PHONY: cluster-down
+cluster-down: ## Remove the cluster and all that runs for it
+	@scripts/cluster/down.sh
+
+.PHONY: e2e
+e2e: tools ## The tests in Kubernetes, on the cluster that is up; else one is started and removed afterwards
+	@scripts/e2e.sh
+
+.PHONY: demo
+demo: tools ## A pair in Kubernetes: writes, a lost pod, the data back. USE_KUBECONFIG=1: in the cluster of KUBECONFIG
+	@scripts/demo.sh
+
+.PHONY: demo-down
+demo-down: ## Remove all that demo made
+	@scripts/demo.sh down
+
 .PHONY: test
 test: tools ## Everything that is checked; a skip says why, and is a failure with CI=true
 	@scripts/test.sh

@@ -6,12 +6,15 @@
 //!   everything a memcached holds.
 //! - [`load`] makes load, [`mod@bench`] measures with it.
 //! - [`demo`] shows a pair to a person.
+//! - [`cluster`] does the same to pairs in Kubernetes, where [`application`] is the client.
 //!
 //! Nothing here depends on the sidecar's code: only on its flags, its ports and what it answers.
 
 pub mod admin;
+pub mod application;
 pub mod bench;
 pub mod client;
+pub mod cluster;
 pub mod contents;
 pub mod demo;
 pub mod load;

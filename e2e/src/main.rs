@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use e2e::memcached::{self, Suite};
-use e2e::{bench, demo};
+use e2e::{application, bench, cluster, demo};
 
 /// Runs a replicated pair of memcached and checks it from outside.
 #[derive(Parser)]
@@ -19,6 +19,13 @@ enum Arguments {
     },
     /// Run a pair as processes on this machine and show what it does; needs no root and leaves nothing running
     DemoLocal,
+    /// Install the operator in the cluster of KUBECONFIG and show what a pair does
+    Demo,
+    /// Remove what `demo` put there
+    DemoDown,
+    /// Be a client of memcached; the cluster tests run this in a pod
+    #[command(subcommand)]
+    Client(application::Action),
     /// Measure what the pair costs, as ratios to memcached itself
     Bench(bench::Options),
 }
@@ -40,9 +47,17 @@ fn run(arguments: Arguments) -> Result<()> {
             Ok(())
         }
         Arguments::DemoLocal => demo::run(),
+        Arguments::Demo => wait_for(cluster::demo::run()),
+        Arguments::DemoDown => wait_for(cluster::demo::remove()),
+        Arguments::Client(action) => application::run(&action),
         Arguments::Bench(options) => {
             anyhow::ensure!(bench::run(&options)?, "targets were missed");
             Ok(())
         }
     }
+}
+
+/// Runs what needs an executor of futures.
+fn wait_for(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Runtime::new()?.block_on(work)
 }

@@ -1,0 +1,3 @@
+module replicated-memcached.io/e2e/tools/pause
+
+go 1.25.0

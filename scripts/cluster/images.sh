@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# Builds the images of the project and of memcached, and loads what changed into the cluster.
+#
+#   images.sh                 builds, prints the sizes, loads
+#   images.sh --build-only    no cluster is needed
+#
+# The base of our images is the C library of this machine's distribution, unpacked from its packages, since the
+# programs are linked to it; IMAGE_BASE names another one. memcached is upstream's image where a registry answers, else
+# Debian forky's program under that name. RMC_PROFILE=dev loads the quicker built programs of the tests.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+help "$@"
+use_cluster
+RELEASE=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+MEMCACHED=memcached:1.6.45
+PROFILE=${RMC_PROFILE:-release}
+CONTEXT=$CLUSTER/images
+# image and package of the workspace; the program is the package's only one
+OURS=(sidecar:memcached-sidecar operator:memcached-operator e2e:e2e)
+BASE=${IMAGE_BASE:-replicated-memcached/base:$(. /etc/os-release && echo "${VERSION_CODENAME:-$ID}")}
+
+programs() {
+    local pair packages=()
+    for pair in "${OURS[@]}"; do
+        [ ! -d "${pair%%:*}" ] || packages+=(-p "${pair%%:*}")
+    done
+    cargo build --locked --profile "$PROFILE" --bins "${packages[@]}"
+    echo "profile $PROFILE"
+}
+
+# link_usr DIRECTORY: programs look for their loader in /lib and /lib64
+link_usr() {
+    local name
+    for name in bin sbin lib lib64; do
+        [ -e "$1/$name" ] || ln -s "usr/$name" "$1/$name"
+    done
+    rm -rf "$1"/usr/share/{doc,man,locale,lintian,bug} "$1"/usr/lib/*/gconv "$1"/usr/lib/systemd "$1"/usr/share/memcached
+}
+
+base() {
+    local root=$CONTEXT/base/root downloads=$CONTEXT/base/downloads package
+    if docker image inspect "$BASE" >/dev/null 2>&1; then
+        echo "$BASE is there"
+        return
+    fi
+    if [ -n "${IMAGE_BASE:-}" ]; then
+        docker pull "$BASE"
+        return
+    fi
+    command -v apt-get >/dev/null || die "no apt-get here: set IMAGE_BASE to an image with this machine's C library"
+    rm -rf "$CONTEXT/base"
+    mkdir -p "$root" "$downloads"
+    chmod 755 "$downloads"
+    (cd "$downloads" && apt-get -o APT::Sandbox::User=root download -q libc6 libgcc-s1 ca-certificates)
+    for package in "$downloads"/*.deb; do
+        dpkg-deb -x "$package" "$root"
+    done
+    mkdir -p "$root/etc/ssl/certs" "$root/tmp"
+    chmod 1777 "$root/tmp"
+    cat "$root"/usr/share/ca-certificates/mozilla/*.crt >"$root/etc/ssl/certs/ca-certificates.crt"
+    rm -rf "$root/usr/share/ca-certificates" "$root/usr/sbin/update-ca-certificates"
+    link_usr "$root"
+    echo 'nonroot:x:65532:65532::/:/sbin/nologin' >"$root/etc/passwd"
+    docker build --quiet --tag "$BASE" --file e2e/images/base/Dockerfile "$root"
+}
+
+memcached() {
+    local root=$CONTEXT/memcached
+    if docker image inspect "$MEMCACHED" >/dev/null 2>&1; then
+        echo "$MEMCACHED is there"
+    elif curl --silent --output /dev/null --max-time 5 https://registry-1.docker.io/v2/ && docker pull "$MEMCACHED"; then
+        echo "$MEMCACHED of upstream"
+    else
+        rm -rf "$root"
+        mkdir -p "$root"
+        cp -a "$(dirname "$(e2e/memcached-debian.sh forky)")/root/." "$root"
+        link_usr "$root"
+        mkdir -p "$root/etc"
+        echo 'memcached:x:11211:11211::/:/sbin/nologin' >"$root/etc/passwd"
+        docker build --quiet --tag "$MEMCACHED" --file e2e/images/memcached/Dockerfile "$root"
+    fi
+}
+
+ours() {
+    local pair name program directory=$PROFILE context
+    [ "$PROFILE" != dev ] || directory=debug
+    for pair in "${OURS[@]}"; do
+        name=${pair%%:*} program=${pair##*:} context=$CONTEXT/$name
+        [ -d "$name" ] || continue
+        rm -rf "$context"
+        mkdir -p "$context"
+        # debug information stays with the builds: three quarters of the size
+        strip -o "$context/$program" "$CARGO_TARGET_DIR/$directory/$program"
+        # the same program makes the same image, so that nothing is loaded again
+        touch -d @0 "$context/$program"
+        docker build --quiet --build-arg "BASE=$BASE" --tag "replicated-memcached/$name:$RELEASE" \
+            --file "e2e/images/$name/Dockerfile" "$context"
+    done
+}
+
+sizes() {
+    local image
+    for image in "$@"; do
+        docker image inspect --format '{{.Size}}' "$image" | awk -v image="$image" '{printf "   %-42s %6.1f MB\n", image, $1 / 1e6}'
+    done
+}
+
+mkdir -p "$CONTEXT"
+all=("$MEMCACHED")
+for pair in "${OURS[@]}"; do
+    [ ! -d "${pair%%:*}" ] || all+=("replicated-memcached/${pair%%:*}:$RELEASE")
+done
+step "programs" programs
+step "base image" base
+step "memcached's image" memcached
+step "our images" ours
+sizes "${all[@]}"
+if [ "${1:-}" != --build-only ]; then
+    step "images into the cluster" kind load docker-image "${all[@]}"
+fi
