@@ -57,6 +57,9 @@ pub(super) enum Op {
     EnableCrawler,
 }
 
+/// How often [`Field::Noted`] follows, in milliseconds.
+const NOTED_EVERY_MS: u64 = 1000;
+
 /// Numbers since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -84,6 +87,10 @@ pub struct Replicator {
     pub(super) config: Config,
     /// The clock when the process started.
     pub(super) started: Version,
+    /// Items with versions between these may have been stored by an earlier process and not noted; until a resync has
+    /// noted them.
+    pub(super) unnoted: Option<(Version, Version)>,
+    noted_ms: u64,
     pub(super) upstream: Vec<u8>,
     pub(super) ops: VecDeque<Op>,
     pub(super) connected: bool,
@@ -107,6 +114,8 @@ impl Replicator {
     /// A replicator that is connected to nobody.
     pub fn new(shared: Arc<Shared>, party: Party, config: Config, now: Now) -> Self {
         let started = shared.next_version(now);
+        let noted = shared.journal().version(Field::Noted);
+        let unnoted = (noted > Version::ZERO).then_some((noted, started));
         let sweep = shared.sweeping();
         Self {
             apply: Apply::new(),
@@ -117,6 +126,8 @@ impl Replicator {
             party,
             config,
             started,
+            unnoted,
+            noted_ms: now.mono_ms(),
             upstream: Vec::new(),
             ops: VecDeque::new(),
             connected: false,
@@ -235,6 +246,16 @@ impl Replicator {
         }
         self.link_turn(now);
         self.life_turn(now);
+        self.note_turn(now);
+    }
+
+    /// Tells a process after this one from where on it may find items that nothing tells of.
+    fn note_turn(&mut self, now: Now) {
+        if self.unnoted.is_none() && now.mono_ms().saturating_sub(self.noted_ms) >= NOTED_EVERY_MS {
+            self.noted_ms = now.mono_ms();
+            let watermark = self.shared.watermark(now);
+            self.shared.journal().set(Field::Noted, watermark.raw());
+        }
     }
 
     fn life_turn(&mut self, now: Now) {

@@ -42,6 +42,8 @@ pub(super) struct Fetch {
 enum Source {
     Table,
     Dump(Version),
+    /// In the dump, and stored by an earlier process that may have died before it could note it.
+    Unnoted(Version),
 }
 
 /// What a job brings.
@@ -275,6 +277,9 @@ impl Replicator {
         }
         let end = journal.append_record(&Record::Mark(Mark::ResyncEnd(job.plan.kind)));
         drop(journal);
+        if job.plan.newer_than.is_some() {
+            self.unnoted = None;
+        }
         self.link_resync_ended(end, job.plan);
         self.resync.last = Some(status(&job));
     }
@@ -406,11 +411,13 @@ impl Replicator {
                     match source {
                         Source::Table => journal.commit_record(hash, record),
                         Source::Dump(_) => journal.append_record(&record),
+                        // Should it be evicted now, an older one of the peer must not take its place.
+                        Source::Unnoted(_) => journal.commit_record(hash, record),
                     };
                 }
                 // told below
                 (None, Source::Table) => {}
-                (None, Source::Dump(version)) => {
+                (None, Source::Dump(version) | Source::Unnoted(version)) => {
                     if !self.shared.broken(Rule::GoneFromDumpIsDeleted) {
                         journal.append_record(&Record::Delete { key, version });
                     }
@@ -554,7 +561,10 @@ impl Replicator {
             job.listed += 1;
             let number = job.number;
             let hash = self.shared.hasher.hash(&key);
-            self.fetch(Fetch { key: key.into(), hash, source: Source::Dump(version), job: number });
+            let ours = version.replica() != peer;
+            let unnoted = ours && self.unnoted.is_some_and(|(from, to)| version > from && version < to);
+            let source = if unnoted { Source::Unnoted(version) } else { Source::Dump(version) };
+            self.fetch(Fetch { key: key.into(), hash, source, job: number });
         } else if job.plan.digest.is_some_and(|floor| version <= floor) {
             let expiry = item.expires.map_or(Expiry::Never, |unix| {
                 let left_ms = unix.saturating_mul(1000).saturating_sub(self.shared.memcached_unix_ms(now));

@@ -53,6 +53,9 @@ pub enum Field {
     /// Slots of the table from this one on hold nothing, whatever their bytes are: they are never read, so that they take
     /// no memory.
     Used,
+    /// Every write of ours up to this version is noted, or was confirmed: above it, a process that was killed may have
+    /// stored items that nothing tells of.
+    Noted,
 }
 
 impl Field {
