@@ -40,8 +40,8 @@ cargo test --locked -p sidecar --all-features
 say "operator: resources, schema, decisions"
 cargo test --locked -p operator
 
-say "e2e: the harness itself (the suites against real pairs: make test-pairs)"
-cargo test --locked -p e2e --lib --bins
+say "pairs of real processes: differential test, what replicates, restarts, faults, bounds"
+cargo test --locked -p e2e
 
 say "fuzzing"
 if command -v c++ >/dev/null; then
