@@ -8,7 +8,7 @@ remove_cluster() {
         kind delete cluster
     fi
     scripts/cluster/docker.sh down
-    rm -rf "$CLUSTER" "$LOGS" "$KUBECONFIG" "$KUBECONFIG.lock"
+    rm -rf "$CLUSTER" "$KUBECONFIG" "$KUBECONFIG.lock"
     echo "nothing is left"
 }
 
@@ -16,3 +16,5 @@ help "$@"
 alone
 use_cluster
 step "removing the cluster" remove_cluster
+# the log of that step is among them
+rm -rf "$LOGS"
