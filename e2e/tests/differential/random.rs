@@ -136,7 +136,7 @@ fn history(lines: usize) -> impl Strategy<Value = History> {
 
 /// A read whose answer has not been sent holds the item, and then memcached does not pad a shorter number with spaces
 /// but stores a shorter value. Whether it has been sent is a matter of timing, so arithmetic behind a read waits for it.
-/// Behind other arithmetic as well, see `known.rs`.
+/// Behind what the sidecar reads back as well (other arithmetic, touch, append, prepend), see `known.rs`.
 fn split((connection, commands): (Option<usize>, Vec<String>)) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
     let mut read = true;
@@ -150,7 +150,8 @@ fn split((connection, commands): (Option<usize>, Vec<String>)) -> Vec<Batch> {
                 read = false;
             }
         }
-        read |= command.starts_with('g') || arithmetic;
+        let read_back = ["touch", "append", "prepend"].iter().any(|verb| command.starts_with(verb));
+        read |= command.starts_with('g') || arithmetic || read_back;
     }
     batches
 }
