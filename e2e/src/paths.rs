@@ -14,11 +14,16 @@ pub fn cache_dir() -> Result<PathBuf> {
     Ok(base.join("replicated-memcached"))
 }
 
-/// `target/` of the checkout that cargo runs, else of the current directory; for logs and reports (compiled files may
-/// go elsewhere). The place of compilation does not matter: checkouts may share what they compile.
-pub fn target_dir() -> PathBuf {
+/// The checkout that cargo runs, else the current directory. The place of compilation does not matter: checkouts may share
+/// what they compile.
+pub fn checkout() -> PathBuf {
     let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    package.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).join("target")
+    package.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned()
+}
+
+/// `target/` of the [`checkout`], for logs and reports (compiled files may go elsewhere).
+pub fn target_dir() -> PathBuf {
+    checkout().join("target")
 }
 
 /// An empty directory `target/e2e/<name>` for the logs of one test.

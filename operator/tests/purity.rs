@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Files and directories of src that must be pure.
 const PURE: &[&str] = &[
@@ -93,7 +93,8 @@ fn impurities(source: &str) -> Vec<&'static str> {
 }
 
 fn src() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+    // cargo runs tests in the directory of the package
+    PathBuf::from("src")
 }
 
 fn sources() -> Vec<PathBuf> {

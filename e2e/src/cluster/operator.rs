@@ -1,7 +1,6 @@
 //! The operator as a user installs it: by its Helm chart.
 
 use std::env;
-use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -12,6 +11,7 @@ use serde_json::json;
 use tokio::process::Command;
 
 use super::{Cluster, LATER, wait_until};
+use crate::paths;
 
 /// The release's name, and by the chart's rules the Deployment's.
 const RELEASE: &str = "replicated-memcached";
@@ -53,8 +53,7 @@ impl Operator {
 
     /// The chart in the checkout.
     pub fn chart() -> Result<String> {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-        let chart = workspace.join("charts/replicated-memcached");
+        let chart = paths::checkout().join("charts/replicated-memcached");
         Ok(chart.to_str().context("a path that is not UTF-8")?.to_owned())
     }
 
