@@ -1,31 +1,16 @@
 //! `/metrics`, `/livez` and `/readyz` of the operator.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::header::CONTENT_TYPE;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio::time::timeout;
+use hyper::{Response, StatusCode};
+use sidecar::net::http;
+use tokio::net::TcpListener;
 
 use crate::metrics::Metrics;
-
-/// Connections at once; one more is closed unanswered.
-const CONNECTIONS_MAX: usize = 64;
-/// A request's head must be complete within this.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(3);
-/// A connection ends after this.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause after accept failed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is told.
 #[derive(Debug, Default)]
@@ -38,34 +23,7 @@ pub struct Health {
 
 /// Serves for ever.
 pub async fn serve(listener: TcpListener, health: Arc<Health>) {
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = listener.accept().await;
-        while connections.try_join_next().is_some() {}
-        match accepted {
-            Ok((stream, _)) if connections.len() < CONNECTIONS_MAX => {
-                connections.spawn(converse(stream, Arc::clone(&health)));
-            }
-            Ok((stream, _)) => drop(stream),
-            Err(error) => {
-                tracing::warn!("metrics and probes: accept failed: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn converse(stream: TcpStream, health: Arc<Health>) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        std::future::ready(Ok::<_, Infallible>(health.answer(request.uri().path())))
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    // a caller that breaks off is its own affair
-    let _ = timeout(CONNECTION_TIMEOUT, connection).await;
+    http::serve(listener, "metrics and probes", move |_, path| health.answer(path)).await;
 }
 
 impl Health {

@@ -1,36 +1,19 @@
 //! The admin port: `/livez`, `/readyz` and `/metrics` over plain HTTP/1.
 //!
-//! One request per connection, and bounds on everything: whoever reaches this port must not be able to disturb the
-//! cache. `/livez` only says that this thread still runs; it never depends on memcached.
+//! `/livez` only says that this thread still runs; it never depends on memcached.
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::convert::Infallible;
+use hyper::{Method, Response, StatusCode};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
 
 use crate::config::HostPort;
 use crate::metrics::{self, Metrics};
+use crate::net::http;
 use crate::stats::Stats;
-
-/// Connections at once; one more is closed unanswered. Probes and a scraper need two or three.
-pub const CONNECTIONS_MAX: usize = 64;
-/// A request's head must be complete within this.
-pub const HEADER_TIMEOUT: Duration = Duration::from_secs(3);
-/// A connection ends after this, whatever it does.
-pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// Buffer of one connection, bytes; a longer head is refused.
-pub(crate) const BUFFER_MAX: usize = 16 << 10;
-/// Pause after accept() failed for want of file descriptors, so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the admin port tells of.
 #[derive(Debug)]
@@ -93,36 +76,7 @@ pub async fn bind(at: &HostPort) -> io::Result<TcpListener> {
 
 /// Serves for ever. Dropping the future closes every connection.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = listener.accept().await;
-        while connections.try_join_next().is_some() {}
-        match accepted {
-            Ok((stream, _)) if connections.len() < CONNECTIONS_MAX => {
-                connections.spawn(converse(stream, Arc::clone(&admin)));
-            }
-            Ok((stream, _)) => drop(stream),
-            Err(error) => {
-                tracing::warn!("admin port: accept failed: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn converse(stream: TcpStream, admin: Arc<Admin>) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let response = admin.answer(request.method(), request.uri().path());
-        std::future::ready(Ok::<_, Infallible>(response))
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(BUFFER_MAX)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    // a caller that breaks off, or is too slow, is its own affair
-    let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
+    http::serve(listener, "admin port", move |method, path| admin.answer(method, path)).await;
 }
 
 #[cfg(test)]

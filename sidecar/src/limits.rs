@@ -1,8 +1,8 @@
 //! What the process may take at the worst: the sum of all bounds. Whoever sizes a container uses this number.
 
-use crate::admin;
 use crate::dataplane::stripes;
 use crate::life::LINK_OUTPUT;
+use crate::net::http;
 use crate::peer;
 use crate::replication::{inbox, message, resync};
 use crate::serve::{self, budget};
@@ -70,7 +70,7 @@ pub fn bounds(sizes: Sizes) -> Vec<Bound> {
         ("records of the peer", incoming),
         ("replicator", replicator),
         ("handshakes", peer::accept::HANDSHAKES_MAX * HANDSHAKE),
-        ("metrics and probes", admin::CONNECTIONS_MAX * 2 * admin::BUFFER_MAX),
+        ("metrics and probes", http::CONNECTIONS_MAX * 2 * http::BUFFER_MAX),
         ("program", PROGRAM + threads * THREAD),
     ];
     list.into_iter().map(|(name, bytes)| Bound { name, bytes }).collect()

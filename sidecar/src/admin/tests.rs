@@ -1,7 +1,10 @@
 use super::*;
+use crate::net::http::{BUFFER_MAX, CONNECTIONS_MAX, HEADER_TIMEOUT};
 use crate::stats::Phase;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 async fn start() -> (SocketAddr, Arc<Stats>) {
     let stats = Arc::new(Stats::new(1));

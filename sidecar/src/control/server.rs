@@ -18,7 +18,6 @@ use rustls::server::ParsedCertificate;
 use serde::de::DeserializeOwned;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -29,22 +28,19 @@ use super::protocol::{
 use crate::config::Config;
 use crate::life::messages::{Event, LinkReport, ToLink};
 use crate::logging::Repeats;
+use crate::net::http::{self, HEADER_TIMEOUT};
 use crate::peer::transport::HANDSHAKE;
 use crate::stats::{ResyncKind, Stats};
 use crate::tls::Tls;
 
 /// Connections at once; one more is closed unanswered. The operator needs one.
 const CONNECTIONS_MAX: usize = 16;
-/// A request's head must be complete within this.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection ends after this, whatever it does.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Buffer of one connection, bytes.
 const BUFFER_MAX: usize = 32 << 10;
 /// How long the link thread may take to answer.
 const LINK_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pause after accept failed, so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the control port tells of and steers.
 #[derive(Debug)]
@@ -98,30 +94,19 @@ impl Refused {
 
 /// Serves for ever. Dropping the future closes every connection.
 pub async fn serve(listener: TcpListener, control: Arc<Control>) {
-    let mut connections = JoinSet::new();
     let problems = Arc::new(Mutex::new(Repeats::default()));
-    loop {
-        let accepted = listener.accept().await;
-        while connections.try_join_next().is_some() {}
-        match accepted {
-            Ok((stream, address)) if connections.len() < CONNECTIONS_MAX => {
-                let (control, problems) = (Arc::clone(&control), Arc::clone(&problems));
-                connections.spawn(async move {
-                    if let Err(error) = converse(stream, control).await {
-                        let mut problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
-                        if problems.is_news(&format!("{} {error}", address.ip())) {
-                            tracing::warn!(%address, "refused at the control port: {error}");
-                        }
-                    }
-                });
-            }
-            Ok((stream, _)) => drop(stream),
-            Err(error) => {
-                tracing::warn!("control port: accept failed: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+    http::accept(listener, "control port", CONNECTIONS_MAX, |stream, address| {
+        let (control, problems) = (Arc::clone(&control), Arc::clone(&problems));
+        async move {
+            if let Err(error) = converse(stream, control).await {
+                let mut problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
+                if problems.is_news(&format!("{} {error}", address.ip())) {
+                    tracing::warn!(%address, "refused at the control port: {error}");
+                }
             }
         }
-    }
+    })
+    .await;
 }
 
 async fn converse(stream: TcpStream, control: Arc<Control>) -> io::Result<()> {
