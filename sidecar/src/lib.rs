@@ -6,7 +6,7 @@
 //! | pure | |
 //! | --- | --- |
 //! | [`protocol`] | memcached's protocols |
-//! | [`clock`], [`hash`], [`shared`], [`rules`] | versions, stripes' hash, what all parties share |
+//! | [`clock`], [`guess`], [`hash`], [`shared`], [`rules`] | versions, sizes to come, stripes' hash, what all parties share |
 //! | [`dataplane`] | clients' requests to memcached and back |
 //! | [`replication`] | the log, the link, applying the peer's writes, resync, flush |
 //! | [`state`] | what survives a restart (its `map` is I/O) |
@@ -29,6 +29,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod dataplane;
+pub mod guess;
 pub mod hash;
 pub mod life;
 pub mod limits;

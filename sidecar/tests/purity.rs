@@ -15,6 +15,7 @@ const PURE: &[&str] = &[
     "dataplane",
     "backend/facts.rs",
     "control/protocol.rs",
+    "guess.rs",
     "hash.rs",
     "peer/choose.rs",
     "protocol",

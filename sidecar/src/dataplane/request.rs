@@ -1,7 +1,7 @@
 //! Requests: from a client's command to the commands for memcached.
 
 use super::expect::{Hold, SessionId, What};
-use super::session::{KEYS_AT_ONCE, PrivateCommand, State, Then};
+use super::session::{AHEAD, KEYS_AT_ONCE, PrivateCommand, State, Then};
 use super::stripes::Mode;
 use super::worker::{Done, Worker};
 use crate::clock::{Now, Version};
@@ -124,7 +124,7 @@ impl Worker {
         let hide = self.hidden();
         let with_cas = cas || hide.is_some();
         let mut rest = keys;
-        let at_once = KEYS_AT_ONCE.min(self.value.ahead());
+        let at_once = AHEAD.checked_div(self.value.bytes()).map_or(KEYS_AT_ONCE, |most| most.clamp(1, KEYS_AT_ONCE));
         let last = rest.nth(skip + at_once).is_none();
         encode::get(&mut self.upstream, with_cas, keys.skip(skip).take(at_once));
         self.expect(id, What::Values { strip_cas: with_cas && !cas, hide, last });

@@ -2,6 +2,7 @@
 
 use super::expect::Expected;
 use super::stripes::Stripe;
+use crate::guess::Guess;
 use crate::protocol::{Parser, StreamKind};
 
 /// Above this many unsent bytes of answers no more requests of that client are taken.
@@ -14,26 +15,8 @@ pub const KEYS_AT_ONCE: usize = 256;
 /// connection to memcached, and what one has asked for delays the others even when it is gone.
 pub const AHEAD: usize = 2 << 20;
 
-/// How large the next answer may be: begins with a large one, follows growth at once, and shrinks slowly.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Guess(usize);
-
-impl Default for Guess {
-    fn default() -> Self {
-        Self(AHEAD / 16)
-    }
-}
-
-impl Guess {
-    pub(super) fn saw(&mut self, bytes: usize) {
-        self.0 = (self.0 - self.0.div_ceil(64)).max(bytes);
-    }
-
-    /// How many such answers are [`AHEAD`].
-    pub(super) fn ahead(self) -> usize {
-        AHEAD.checked_div(self.0).unwrap_or(usize::MAX).max(1)
-    }
-}
+/// What is taken for the size of an answer before there was one.
+pub(super) const ANSWER: Guess = Guess::new(AHEAD / 16);
 
 /// Why a session takes no more requests for now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +102,7 @@ impl Session {
             noreply_flush: false,
             private: None,
             touched: false,
-            values: Guess::default(),
+            values: ANSWER,
             values_now: 0,
         }
     }
@@ -134,7 +117,7 @@ impl Session {
         self.state == State::Open
             && self.in_flight < MAX_IN_FLIGHT
             && self.output.len() < OUTPUT_HIGH
-            && (self.in_flight as usize) < self.values.ahead()
+            && (self.in_flight == 0 || (self.in_flight as usize + 1) * self.values.bytes() <= AHEAD)
     }
 
     /// Whether everything is said and the connection is to be closed when the output is sent.

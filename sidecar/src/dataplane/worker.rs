@@ -11,9 +11,10 @@ use thiserror::Error;
 
 use super::expect::{Expected, Hold, SessionId, What};
 use super::queue::ByteQueue;
-use super::session::{Guess, Session, State, Then};
+use super::session::{ANSWER, Session, State, Then};
 use super::stripes::{Mode, Party, Stripe};
 use crate::clock::{Now, Version};
+use crate::guess::Guess;
 use crate::protocol::reply::Farewell;
 use crate::protocol::response::ResponseError;
 use crate::protocol::{Limits, Step};
@@ -116,7 +117,7 @@ impl Worker {
             waiting: Vec::new(),
             touched: Vec::new(),
             saved: Vec::new(),
-            value: Guess::default(),
+            value: ANSWER,
             change: Change::Refused,
             stats,
             commands: [0; super::request::KINDS.len()],

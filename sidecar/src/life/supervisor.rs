@@ -203,7 +203,7 @@ impl Supervisor {
         shared.set_item_size_max(item_size_max);
         let item_size_max = usize::try_from(item_size_max).unwrap_or(usize::MAX);
         let least = log::least(item_size_max);
-        if config.backlog < least && shared.journal().log.limit() < least {
+        if shared.journal().log.limit() < least {
             tracing::warn!(
                 "--backlog {} is too small for items of {item_size_max} bytes (memcached -I): using {least}",
                 config.backlog

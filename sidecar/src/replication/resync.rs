@@ -12,6 +12,7 @@ use crate::clock::{Now, Version};
 use crate::dataplane::reply::item_of;
 use crate::dataplane::stripes::{Mode, Stripe};
 use crate::dataplane::worker::UpstreamError;
+use crate::guess::Guess;
 use crate::protocol::dump::{self, DumpError, DumpItem, DumpLine};
 use crate::protocol::encode;
 use crate::protocol::response::Response;
@@ -137,25 +138,30 @@ pub struct ResyncStatus {
 
 /// How much room in the log an item will take that is being fetched. Its size is not known before, and a resync that made
 /// the log overflow would have to begin again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct SizeGuess {
-    /// Bytes; follows growth at once and shrinks slowly.
-    bytes: usize,
+    guess: Guess,
     /// It does not shrink below, until a resync has ended.
     least: usize,
     largest: usize,
 }
 
+impl Default for SizeGuess {
+    fn default() -> Self {
+        Self { guess: Guess::new(0), least: 0, largest: 0 }
+    }
+}
+
 impl SizeGuess {
     fn saw(&mut self, bytes: usize) {
         self.largest = self.largest.max(bytes);
-        self.bytes = (self.bytes - self.bytes / 64).max(bytes).max(self.least);
+        self.guess.saw(bytes.max(self.least));
     }
 
     /// It was wrong, or clients wrote more than the link carries.
     fn overflowed(&mut self) {
         self.least = self.largest;
-        self.bytes = self.bytes.max(self.least);
+        self.guess.saw(self.least);
     }
 }
 
@@ -289,7 +295,7 @@ impl Replicator {
         let room = {
             let journal = self.shared.journal();
             let share = journal.log.limit() / 4;
-            let coming = self.resync.fetches * self.resync.size.bytes.max(share / FETCHES);
+            let coming = self.resync.fetches * self.resync.size.guess.bytes().max(share / FETCHES);
             journal.log.bytes() + coming < share
         };
         let paid = self.config.resync_rate.is_none() || self.resync.job.as_ref().is_none_or(|job| job.budget >= 0);
