@@ -16,6 +16,7 @@ use memcache::{Client, MemcacheError};
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Address, Client as Raw};
+use crate::contents;
 use items::{Item, Received};
 
 /// What to do as a client.
@@ -202,16 +203,9 @@ fn lives(server: &str) -> Result<HashMap<String, i64>> {
     let stats = client.lines_until("stats", "END")?;
     let time = stats.iter().find_map(|line| line.strip_prefix("STAT time ")).context("stats without a time")?;
     let now: i64 = time.parse().context("time of stats")?;
-    let mut lives = HashMap::new();
-    let lines = client.lines_until("lru_crawler metadump all", "END")?;
-    // memcached says OK first
-    for line in lines.iter().filter(|line| *line != "OK") {
-        let field = |name| line.split(' ').find_map(|field| field.strip_prefix(name));
-        let (key, end) = field("key=").zip(field("exp=")).with_context(|| format!("a line of a metadump: {line}"))?;
-        let end: i64 = end.parse().with_context(|| format!("a line of a metadump: {line}"))?;
-        lives.insert(key.to_owned(), if end < 0 { -1 } else { end - now });
-    }
-    Ok(lives)
+    let life = |end: Option<u64>| end.map_or(-1, |end| end as i64 - now);
+    let listed = contents::keys(&mut client)?;
+    Ok(listed.into_iter().map(|(key, end)| (String::from_utf8_lossy(&key).into_owned(), life(end))).collect())
 }
 
 /// The first address a name has.

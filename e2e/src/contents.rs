@@ -34,11 +34,7 @@ pub enum Missing {
 
 /// Reads everything by `client`, which must be connected to memcached itself.
 pub fn read(client: &mut Client) -> Result<Contents> {
-    let lines = wait_for("the crawler to be free", Duration::from_secs(10), || {
-        client.lines_until("lru_crawler metadump hash", "END").ok()
-    })?;
-    let listed: Vec<(Vec<u8>, Option<u64>)> =
-        lines.iter().filter(|line| *line != "OK").map(|line| dumped(line)).collect::<Result<_>>()?;
+    let listed = keys(client)?;
     let mut contents = Contents::new();
     for batch in listed.chunks(BATCH) {
         let mut command = b"gets".to_vec();
@@ -57,12 +53,22 @@ pub fn read(client: &mut Client) -> Result<Contents> {
     Ok(contents)
 }
 
+/// Every key, and when it expires in seconds since 1970; None: never.
+pub fn keys(client: &mut Client) -> Result<Vec<(Vec<u8>, Option<u64>)>> {
+    let lines = wait_for("the crawler to be free", Duration::from_secs(10), || {
+        client.lines_until("lru_crawler metadump hash", "END").ok()
+    })?;
+    lines.iter().filter(|line| *line != "OK").map(|line| dumped(line)).collect()
+}
+
 /// Key and expiry of one line of the dump.
 fn dumped(line: &str) -> Result<(Vec<u8>, Option<u64>)> {
     let field = |name: &str| line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
     let key = field("key").with_context(|| format!("no key in {line:?}"))?;
     let expires = field("exp").with_context(|| format!("no expiry in {line:?}"))?;
-    Ok((percent_decoded(key).with_context(|| format!("odd key in {line:?}"))?, expires.parse().ok()))
+    let expires: i64 = expires.parse().with_context(|| format!("odd expiry in {line:?}"))?;
+    // -1: never
+    Ok((percent_decoded(key).with_context(|| format!("odd key in {line:?}"))?, u64::try_from(expires).ok()))
 }
 
 fn percent_decoded(text: &str) -> Option<Vec<u8>> {

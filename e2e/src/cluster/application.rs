@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::access::apply;
 use super::exec::exec;
-use super::{Cluster, LATER, SOON, Space, wait_until};
+use super::{Cluster, LATER, Pair, SOON, Space, wait_until};
 use crate::application::load::Report;
 use crate::application::{Compared, Got};
 
@@ -117,6 +117,14 @@ impl Application {
             Ok(())
         })
         .await
+    }
+
+    /// [`Self::check`] at both replicas of a pair.
+    pub async fn check_both(&self, pair: &Pair, prefix: &str, count: u64) -> Result<()> {
+        for index in 0..2 {
+            self.check(&pair.replica(index), prefix, count).await?;
+        }
+        Ok(())
     }
 
     /// Waits until a key has the value.

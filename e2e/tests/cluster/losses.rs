@@ -1,26 +1,19 @@
 //! A pod deleted, a process killed: the data is back before the replica serves.
 
 use anyhow::{Result, ensure};
-use e2e::cluster::{Application, Faults, Pair, run};
+use e2e::cluster::{Faults, run};
 
 use crate::pair;
 
 /// As many items as a loss must not cost.
 const ITEMS: u64 = 20_000;
 
-async fn both_whole(application: &Application, pair: &Pair) -> Result<()> {
-    for index in 0..2 {
-        application.check(&pair.replica(index), "item", ITEMS).await?;
-    }
-    Ok(())
-}
-
 #[tokio::test]
 async fn a_deleted_pod_comes_back_with_all_items_and_nobody_notices() -> Result<()> {
     run("deleted-pod", async |space| {
         let (pair, application) = pair(space).await?;
         application.fill(&pair.replica(0), "item", ITEMS).await?;
-        both_whole(&application, &pair).await?;
+        application.check_both(&pair, "item", ITEMS).await?;
         for index in 0..2 {
             let load = application.load(&pair.server(), &format!("load{index}"), 500).await?;
             let before = pair.facts(index).await?;
@@ -32,7 +25,7 @@ async fn a_deleted_pod_comes_back_with_all_items_and_nobody_notices() -> Result<
             let report = load.stop().await?;
             ensure!(report.errors == 0 && report.misses == 0 && report.stale == 0, "{report:?}");
             pair.settle().await?;
-            both_whole(&application, &pair).await?;
+            application.check_both(&pair, "item", ITEMS).await?;
         }
         Ok(())
     })
@@ -44,13 +37,13 @@ async fn killed(name: &str, container: &str) -> Result<()> {
     run(name, async |space| {
         let (pair, application) = pair(space).await?;
         application.fill(&pair.replica(1), "item", ITEMS).await?;
-        both_whole(&application, &pair).await?;
+        application.check_both(&pair, "item", ITEMS).await?;
         let before = pair.facts(0).await?;
         space.faults.kill(&pair.get_pod(0).await?, container).await?;
         pair.wait_replaced(0, &before).await?;
         pair.settle().await?;
         ensure!(pair.facts(0).await?.uid == before.uid, "another pod: the container was to be started again");
-        both_whole(&application, &pair).await?;
+        application.check_both(&pair, "item", ITEMS).await?;
         // and it replicates again, both ways
         application.set(&pair.replica(0), "after", "from the killed one").await?;
         application.expect(&pair.replica(1), "after", Some("from the killed one")).await?;

@@ -94,10 +94,7 @@ async fn a_drain_waits_for_the_other_replica_to_be_synced() -> Result<()> {
         .await?;
         pair.settle().await?;
         watch.end()?;
-        for index in 0..2 {
-            application.check(&pair.replica(index), "item", ITEMS).await?;
-        }
-        Ok(())
+        application.check_both(&pair, "item", ITEMS).await
     })
     .await
 }

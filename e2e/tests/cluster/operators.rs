@@ -22,9 +22,7 @@ async fn a_pair_heals_while_the_operator_is_away() -> Result<()> {
         operator.scale(0).await?;
         for index in 0..2 {
             pair.replace(index).await?;
-            for index in 0..2 {
-                application.check(&pair.replica(index), "item", ITEMS).await?;
-            }
+            application.check_both(&pair, "item", ITEMS).await?;
         }
         operator.scale(1).await?;
         pair.settle().await?;

@@ -29,10 +29,7 @@ async fn a_change_of_memory_rolls_one_pod_after_the_other_and_loses_nothing() ->
         watch.end()?;
         let report = load.stop().await?;
         ensure!(report.errors == 0 && report.misses == 0, "{report:?}");
-        for index in 0..2 {
-            application.check(&pair.replica(index), "item", ITEMS).await?;
-        }
-        Ok(())
+        application.check_both(&pair, "item", ITEMS).await
     })
     .await
 }
@@ -54,10 +51,7 @@ async fn a_bad_image_takes_one_replica_and_can_be_mended() -> Result<()> {
         pair.change(json!({})).await?;
         pair.settle().await?;
         watch.end()?;
-        for index in 0..2 {
-            application.check(&pair.replica(index), "item", ITEMS).await?;
-        }
-        Ok(())
+        application.check_both(&pair, "item", ITEMS).await
     })
     .await
 }

@@ -11,7 +11,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{both_directions, options, pair};
 
-fn tcp(replica: &Replica) -> Result<TcpStream> {
+/// A connection without a client around it.
+pub(crate) fn tcp(replica: &Replica) -> Result<TcpStream> {
     match replica.sidecar.address() {
         Address::Tcp(address) => Ok(TcpStream::connect(address)?),
         Address::Unix(path) => bail!("a unix socket: {}", path.display()),

@@ -4,12 +4,12 @@ use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::admin;
-use e2e::client::Address;
 use e2e::process::{Flow, Pair, Replica};
 use e2e::wait::wait_for;
 
+use crate::clients::tcp;
 use crate::options;
 
 const MIB: u64 = 1 << 20;
@@ -20,8 +20,7 @@ fn metric(replica: &Replica, series: &str) -> Result<u64> {
 }
 
 fn connect(replica: &Replica) -> Result<TcpStream> {
-    let Address::Tcp(address) = replica.sidecar.address() else { bail!("not TCP") };
-    let stream = TcpStream::connect(address)?;
+    let stream = tcp(replica)?;
     stream.set_nonblocking(true)?;
     Ok(stream)
 }

@@ -93,17 +93,22 @@ fn a_delete_holds_where_only_the_peer_remembers_it() {
     needs(Rule::RemoteDeleteIsRemembered, delete_known_from_the_peer);
 }
 
-/// A write that is newer than the peer's flush when that arrives.
-fn write_after_the_flush(rules: Rules) -> Result<(), String> {
+/// Replica 0 has flushed what both held, and replica 1 has a newer write when it hears of that.
+fn flushed_behind_a_newer_write(rules: Rules) -> Result<World, String> {
     let mut world = World::new(plan(rules));
-    world.heal()?;
     world.same_clocks();
+    world.heal()?;
     world.tell(1, "set k0 0 0 3\r\nold\r\n", "STORED")?;
     world.heal()?;
     world.block([true; 2]);
     world.tell(0, "flush_all\r\n", "OK")?;
     world.pass_time(1000);
     world.tell(1, "set k1 0 0 3\r\nnew\r\n", "STORED")?;
+    Ok(world)
+}
+
+fn write_after_the_flush(rules: Rules) -> Result<(), String> {
+    let mut world = flushed_behind_a_newer_write(rules)?;
     world.heal()?;
     (0..2).try_for_each(|side| {
         expect(&world, side, "k0", None)?;
@@ -181,15 +186,7 @@ fn a_set_that_failed_is_a_delete() {
 
 /// A receiver that has newer items only sweeps, and the sweep cannot begin yet.
 fn read_before_the_sweep(rules: Rules) -> Result<(), String> {
-    let mut world = World::new(plan(rules));
-    world.same_clocks();
-    world.heal()?;
-    world.tell(1, "set k0 0 0 3\r\nold\r\n", "STORED")?;
-    world.heal()?;
-    world.block([true; 2]);
-    world.tell(0, "flush_all\r\n", "OK")?;
-    world.pass_time(1000);
-    world.tell(1, "set k1 0 0 3\r\nnew\r\n", "STORED")?;
+    let mut world = flushed_behind_a_newer_write(rules)?;
     world.trouble(1, |memcached| memcached.set_crawler_busy(true));
     world.block([false; 2]);
     world.exchange(0)?;
