@@ -18,12 +18,12 @@ const UNIX_MODE: u32 = 0o777;
 
 /// An address that cannot be listened on.
 #[derive(Debug, Error)]
-#[error("cannot listen on {at}: {source}")]
+#[error("cannot listen on {at}: {cause}")]
 pub struct ListenError {
     /// As the user wrote it.
     at: String,
     /// Why not.
-    source: io::Error,
+    cause: io::Error,
 }
 
 /// A listening socket.
@@ -58,7 +58,7 @@ impl ClientPorts {
         let mut all: Vec<Vec<Listener>> = std::iter::repeat_with(Vec::new).take(self.workers).collect();
         let v4: Vec<u16> = self.ports.iter().filter_map(|(at, _)| v4_port(at)).collect();
         for (at, known) in &mut self.ports {
-            let failed = |source| ListenError { at: at.to_string(), source };
+            let failed = |cause| ListenError { at: at.to_string(), cause };
             match &*at {
                 Listen::Tcp(host) => {
                     if known.is_empty() {
@@ -86,7 +86,7 @@ impl ClientPorts {
     /// The first address that is wrong or in use.
     pub fn check(&self) -> Result<(), ListenError> {
         for (at, _) in &self.ports {
-            let failed = |source| ListenError { at: at.to_string(), source };
+            let failed = |cause| ListenError { at: at.to_string(), cause };
             match at {
                 Listen::Tcp(host) => {
                     for address in host.resolve().map_err(failed)? {
@@ -114,7 +114,7 @@ impl ClientPorts {
 /// # Errors
 /// Why the last address did not work.
 pub fn replication(at: &HostPort) -> Result<(std::net::TcpListener, SocketAddr), ListenError> {
-    let failed = |source| ListenError { at: at.to_string(), source };
+    let failed = |cause| ListenError { at: at.to_string(), cause };
     let mut last = io::ErrorKind::AddrNotAvailable.into();
     for address in at.listening().map_err(failed)? {
         match bind(address, false).and_then(listen) {
