@@ -1,12 +1,12 @@
 //! The Helm chart as a user handles it.
 
 use anyhow::{Result, ensure};
-use e2e::cluster::{OPERATOR, Operator, Pair, run};
+use e2e::cluster::{OPERATOR, Operator, Pair, run_alone};
 use serde_json::json;
 
 #[tokio::test]
 async fn the_chart_is_installed_tested_upgraded_and_removed_and_pairs_outlive_it() -> Result<()> {
-    run("chart", async |space| {
+    run_alone("chart", async |space| {
         let operator = Operator::install(&space.cluster, OPERATOR, &[]).await?;
         let chart = Operator::chart()?;
         operator.helm(&["lint", "--strict", &chart]).await?;
