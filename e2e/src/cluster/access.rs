@@ -26,6 +26,8 @@ const MANAGER: &str = "e2e";
 pub struct Cluster {
     /// the client of its apiserver
     pub client: Client,
+    /// one that does not ask again by itself when something is refused
+    impatient: Client,
     /// the file that says where it is, for the programs that we start
     pub kubeconfig: PathBuf,
 }
@@ -39,13 +41,15 @@ impl Cluster {
         };
         let missing = || format!("no cluster at {} (make cluster starts one)", kubeconfig.display());
         let parsed = Kubeconfig::read_from(&kubeconfig).with_context(missing)?;
-        let config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default()).await?;
-        let client = Client::try_from(config)?;
+        let mut config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default()).await?;
+        let client = Client::try_from(config.clone())?;
+        config.default_retry = false;
+        let impatient = Client::try_from(config)?;
         client
             .apiserver_version()
             .await
             .with_context(|| format!("the cluster of {} is silent", kubeconfig.display()))?;
-        Ok(Cluster { client, kubeconfig })
+        Ok(Cluster { client, impatient, kubeconfig })
     }
 
     /// Objects of a kind in one namespace.
@@ -95,7 +99,7 @@ impl Cluster {
 
     /// Evicts a pod as a drain does; false: its budget says no.
     pub async fn evict(&self, namespace: &str, pod: &str) -> Result<bool> {
-        let pods: Api<Pod> = self.api(namespace);
+        let pods: Api<Pod> = Api::namespaced(self.impatient.clone(), namespace);
         match pods.evict(pod, &EvictParams::default()).await {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.code == 429 => Ok(false),

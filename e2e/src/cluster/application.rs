@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
@@ -18,6 +19,9 @@ use crate::application::{Compared, Got, lag, load, served};
 
 /// The program in its image.
 const PROGRAM: &str = "/usr/local/bin/e2e";
+
+/// A server that does not answer for so long is out of reach.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// A pod in which applications run.
 pub struct Application {
@@ -84,6 +88,11 @@ impl Application {
     /// Reads one value.
     pub async fn get(&self, server: &str, key: &str) -> Result<Option<String>> {
         Ok(self.answer::<Got>(&["get", server, key]).await?.value)
+    }
+
+    /// Whether a server answers within [`ANSWER`]. (The library would go on for minutes.)
+    pub async fn reaches(&self, server: &str) -> bool {
+        timeout(ANSWER, self.get(server, "reached")).await.is_ok_and(|got| got.is_ok())
     }
 
     /// Deletes one key.

@@ -95,7 +95,7 @@ async fn a_node_that_hung_until_it_was_given_up_serves_nobody_when_it_goes_on() 
         space.faults.heal().await?;
         wait_until("the old pod to be gone from its node", LATER, async || {
             let node = before.node.as_deref().context("a pod without a node")?;
-            let list = format!("crictl pods -q --label io.kubernetes.pod.uid={}", before.uid);
+            let list = format!("crictl pods -q --state ready --label io.kubernetes.pod.uid={}", before.uid);
             let found = space.faults.on_node(node, &list).await?;
             ensure!(found.trim().is_empty(), "{}", found.trim());
             Ok(())

@@ -40,7 +40,7 @@ fn step(reason: &str, note: &str) -> Option<&'static str> {
     match reason {
         "ReplacingPod" if note.starts_with("cache-1 ") => Some("cache-1 goes"),
         "ReplacingPod" => Some("cache-0 goes"),
-        "WaitingForReplica" if note.contains("cache-1") => Some("cache-1 awaited"),
+        "WaitingForReplica" if note.starts_with("The roll goes on when cache-1 ") => Some("cache-1 awaited"),
         _ => None,
     }
 }
