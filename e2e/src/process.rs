@@ -70,6 +70,18 @@ impl Process {
         kill_process(self.pid, signal).with_context(|| format!("cannot signal {}", self.name))
     }
 
+    /// SIGSTOP, and waits until none of its threads runs any more.
+    pub fn suspend(&self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        let tasks = format!("/proc/{}/task", self.pid());
+        wait_for(&format!("{} to stand still", self.name), Duration::from_secs(10), || {
+            let states = fs::read_dir(&tasks).ok()?.map(|task| fs::read_to_string(task.ok()?.path().join("stat")).ok());
+            // after the name, which is in parentheses
+            let stopped = |stat: Option<String>| stat?.rsplit_once(')').map(|(_, rest)| rest.starts_with(" T"));
+            states.map(stopped).all(|stopped| stopped == Some(true)).then_some(())
+        })
+    }
+
     /// Whether it has not exited yet.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
@@ -157,6 +169,8 @@ mod tests {
         let mut process = sleeper(dir.path());
         assert!(process.resident().unwrap() > 0);
         process.cpu_time().unwrap();
+        process.suspend().unwrap();
+        process.signal(Signal::CONT).unwrap();
         process.signal(Signal::TERM).unwrap();
         assert!(!process.wait_exit(Duration::from_secs(5)).unwrap().success());
         let mut echo = Command::new("sh");

@@ -10,6 +10,7 @@
 //! | [`dataplane`] | clients' requests to memcached and back |
 //! | [`replication`] | the log, the link, applying the peer's writes, resync, flush |
 //! | [`state`] | what survives a restart (its `map` is I/O) |
+//! | [`standstill`] | notices that this process did not run for a while |
 //! | [`stats`] | what is counted |
 //!
 //! | shell | |
@@ -44,6 +45,7 @@ pub mod rules;
 pub mod serve;
 pub mod shared;
 pub mod signal;
+pub mod standstill;
 pub mod state;
 pub mod stats;
 pub mod time;

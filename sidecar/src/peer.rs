@@ -6,6 +6,7 @@
 //! | `backend` | its connections to memcached: commands, and dumps |
 //! | `link` | the connection to the peer in use, and which of two is used |
 //! | [`choose`] | PURE: whether a connection is taken |
+//! | [`identity`] | PURE: whether another process has taken this one's place |
 //! | [`dial`] | dials the peer while there is no link |
 //! | [`accept`] | takes connections, and reads the greeting of who made them |
 //! | [`transport`] | plain TCP or mutual TLS |
@@ -15,6 +16,7 @@ pub mod accept;
 pub mod choose;
 pub mod dial;
 pub mod driver;
+pub mod identity;
 pub mod transport;
 
 mod backend;

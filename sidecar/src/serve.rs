@@ -10,6 +10,7 @@
 //! | [`upstream`] | writes to memcached once per turn, and reads its answers |
 //! | [`private`] | carries a command out on a connection of its own |
 //! | [`budget`] | bounds of the memory of all clients |
+//! | [`awake`] | notices that the thread stood still |
 //!
 //! The way of a request: the client's task reads it into the thread's scratch buffer and gives it to the pure worker. The
 //! task that writes upstream is woken behind all clients that are ready in this turn, so their requests leave in one
@@ -17,6 +18,7 @@
 //! when its socket is full.
 
 pub mod accept;
+pub mod awake;
 pub mod budget;
 pub mod client;
 pub mod private;

@@ -17,6 +17,12 @@ impl HostClock {
         Self { offset_us: offset_seconds.saturating_mul(1_000_000) }
     }
 
+    /// How long this host has been suspended since it was started, in microseconds.
+    #[must_use]
+    pub fn asleep_us(&self) -> u64 {
+        read_us(ClockId::Boottime).saturating_sub(read_us(ClockId::Monotonic)).max(0) as u64
+    }
+
     /// The instant now.
     #[must_use]
     pub fn now(&self) -> Now {

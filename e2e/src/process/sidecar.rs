@@ -139,6 +139,11 @@ impl Sidecar {
         self.process.as_ref().context("the sidecar is not running")?.signal(signal)
     }
 
+    /// SIGSTOP, in effect when this returns.
+    pub fn suspend(&self) -> Result<()> {
+        self.process.as_ref().context("the sidecar is not running")?.suspend()
+    }
+
     /// SIGTERM, and waits for its end.
     pub fn terminate(&mut self, deadline: Duration) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
@@ -176,6 +181,11 @@ impl Sidecar {
     /// Whether `/readyz` says 200.
     pub fn is_ready(&self) -> bool {
         matches!(admin::get(self.admin.address(), "/readyz"), Ok((200, _)))
+    }
+
+    /// The status and text of `/readyz`.
+    pub fn readyz(&self) -> Result<(u16, String)> {
+        admin::get(self.admin.address(), "/readyz")
     }
 
     /// The status of `/livez`.

@@ -10,6 +10,7 @@ mod load;
 mod restarts;
 mod rows;
 mod seed;
+mod standstill;
 mod strangers;
 
 use anyhow::Result;

@@ -1,11 +1,14 @@
 //! What the threads tell each other.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
 use crate::control::protocol::Peer;
 use crate::dataplane::worker::Content;
 use crate::net::listen::Listener;
 use crate::net::stream::Detached;
+use crate::peer::identity::Identity;
 use crate::protocol::Limits;
 
 /// To a worker.
@@ -27,8 +30,13 @@ pub enum ToWorker {
         /// Answered when that is done.
         done: oneshot::Sender<()>,
     },
-    /// Accepts clients.
-    Listen(Vec<Listener>),
+    /// Accepts clients, unless it has noticed a standstill since this was known.
+    Listen {
+        /// Where.
+        listeners: Vec<Listener>,
+        /// When it was last known that nobody has taken this process's place, in microseconds of the monotonic clock.
+        known_us: u64,
+    },
     /// Closes its listeners and all clients.
     Close {
         /// Answered when that is done.
@@ -77,6 +85,13 @@ pub enum ToLink {
         /// Answered with whether there is a link.
         done: oneshot::Sender<bool>,
     },
+    /// This process stood still. The link is made anew, to learn whether another process has taken its place.
+    Identify {
+        /// Answered when that is known, or nobody says so.
+        done: oneshot::Sender<Identity>,
+    },
+    /// Another process has this replica id: there is no link any more.
+    Fence,
     /// How things are.
     Report {
         /// Answered at once.
@@ -120,6 +135,13 @@ pub enum Event {
     Link(LinkState),
     /// The operator says that another process has this replica id.
     Fence,
+    /// A worker stood still, and has closed its clients.
+    StoodStill {
+        /// When it noticed, in microseconds of the monotonic clock.
+        noticed_us: u64,
+        /// How long.
+        stood: Duration,
+    },
     /// Whether memcached answers in time has changed.
     Answers(bool),
     /// A thread has ended, which none does by itself.

@@ -17,6 +17,7 @@ use crate::dataplane::worker::Content;
 use crate::limits::{self, Sizes};
 use crate::logging::Repeats;
 use crate::net::listen::ClientPorts;
+use crate::peer::identity::Identity;
 use crate::random;
 use crate::replication::log;
 use crate::stats::Phase;
@@ -48,8 +49,13 @@ pub struct Supervisor {
     retry: Instant,
     pause: Duration,
     link: LinkState,
-    /// The operator says that another process has this replica id.
+    /// The peer or the operator says that another process has this replica id. That is for ever: the other one has the
+    /// clients, and this one does not know what it has missed.
     fenced: bool,
+    /// This process stood still; the link thread finds out whether it was replaced.
+    asking: Option<oneshot::Receiver<Identity>>,
+    /// When that was last asked, in microseconds of the monotonic clock.
+    known_us: u64,
     /// Clients are accepted.
     serving: bool,
     /// They have been, once.
@@ -82,6 +88,8 @@ impl Supervisor {
             pause: RETRY_MIN,
             link: LinkState::default(),
             fenced: false,
+            asking: None,
+            known_us: 0,
             serving: false,
             served: false,
             draining: false,
@@ -135,6 +143,7 @@ impl Supervisor {
                     Some(event) => self.event(event).await?,
                     None => bail!("all threads have ended"),
                 },
+                identity = answer(&mut self.asking) => self.identified(identity).await?,
                 () = sleep_until(retry), if !self.lost.is_empty() => self.recover().await?,
                 () = sleep_until(port_retry.unwrap_or(retry)), if port_retry.is_some() => self.settle().await?,
             }
@@ -150,16 +159,19 @@ impl Supervisor {
                 self.lost.insert(party);
             }
             Event::Link(state) => {
-                if state.fenced && !self.link.fenced {
-                    tracing::error!("a newer process has this replica id: no clients are served");
-                }
                 self.link = state;
+                if state.fenced {
+                    self.fence();
+                }
                 self.settle().await?;
             }
             Event::Fence => {
-                self.fenced = true;
+                self.fence();
                 self.settle().await?;
             }
+            // All workers notice the same standstill.
+            Event::StoodStill { noticed_us, stood } if noticed_us >= self.known_us => self.ask(stood).await?,
+            Event::StoodStill { .. } => {}
             Event::Answers(answers) => {
                 self.answers = answers;
                 self.phase();
@@ -167,6 +179,37 @@ impl Supervisor {
             Event::Ended { thread } => bail!("thread {thread} has ended"),
         }
         Ok(())
+    }
+
+    fn fence(&mut self) {
+        if !std::mem::replace(&mut self.fenced, true) {
+            tracing::error!("fenced: a newer process has this replica id; no client is served until a restart");
+            let _ = self.threads.link.send(ToLink::Fence);
+        }
+    }
+
+    /// Workers that stood still have closed their clients. None is let in before it is known that nobody else has them.
+    async fn ask(&mut self, stood: Duration) -> anyhow::Result<()> {
+        let seconds = stood.as_secs();
+        tracing::warn!(
+            "this process stood still for {seconds} s: clients wait until the peer has said who this replica is"
+        );
+        let (done, answer) = oneshot::channel();
+        self.asking = Some(answer);
+        self.settle().await?;
+        self.known_us = self.common.clock.now().mono_us;
+        let _ = self.threads.link.send(ToLink::Identify { done });
+        Ok(())
+    }
+
+    async fn identified(&mut self, identity: Identity) -> anyhow::Result<()> {
+        self.asking = None;
+        match identity {
+            Identity::Current => tracing::info!("the peer knows no newer process with this replica id"),
+            Identity::Unknown => tracing::warn!("nobody has said whether another process has this replica id"),
+            Identity::Replaced => self.fence(),
+        }
+        self.settle().await
     }
 
     /// Tries to give everybody who lost it a connection to memcached. While memcached is found to be the same, nobody else
@@ -300,7 +343,7 @@ impl Supervisor {
 
     /// Lets clients in or not, as things are, and says so.
     async fn settle(&mut self) -> anyhow::Result<()> {
-        let serve = self.up && self.link.ready && !self.link.fenced && !self.fenced;
+        let serve = self.up && self.link.ready && !self.fenced && self.asking.is_none();
         if serve && !self.serving {
             self.open()?;
         } else if !serve && self.serving {
@@ -318,7 +361,7 @@ impl Supervisor {
         match self.ports.open() {
             Ok(listeners) => {
                 for (worker, listeners) in self.threads.workers.iter().zip(listeners) {
-                    let _ = worker.send(ToWorker::Listen(listeners));
+                    let _ = worker.send(ToWorker::Listen { listeners, known_us: self.known_us });
                 }
                 (self.serving, self.served, self.port_retry) = (true, true, None);
                 let how = if self.link.cold { "without a first sync" } else { "in sync" };
@@ -338,7 +381,8 @@ impl Supervisor {
 
     fn phase(&self) {
         let phase = match () {
-            () if self.link.fenced || self.fenced => Phase::Fenced,
+            () if self.fenced => Phase::Fenced,
+            () if self.asking.is_some() => Phase::Asking,
             () if !self.up && !self.served && self.lost.len() > self.threads.workers.len() => Phase::Starting,
             () if !self.up || !self.answers => Phase::MemcachedDown,
             () if !self.serving => Phase::Syncing,
@@ -375,6 +419,14 @@ impl Supervisor {
             Ok(Ok(left)) => tracing::warn!("the peer is not there: {left} records stay unconfirmed"),
             Ok(Err(_)) | Err(_) => tracing::warn!("the peer has not confirmed everything in time"),
         }
+    }
+}
+
+/// What the link thread has found out; for ever, where nothing was asked.
+async fn answer(asking: &mut Option<oneshot::Receiver<Identity>>) -> Identity {
+    match asking {
+        Some(answer) => answer.await.unwrap_or(Identity::Unknown),
+        None => std::future::pending().await,
     }
 }
 

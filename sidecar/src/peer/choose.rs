@@ -3,19 +3,65 @@
 //! Both sides may dial, so there may be two connections for a moment, and after a cut one of them may be dead without
 //! this side knowing. Both sides must come to the same choice from what each of them sees.
 
-use crate::clock::{ReplicaId, Version};
+use std::collections::VecDeque;
+
+use crate::clock::{Now, ReplicaId};
 use crate::replication::message::{Hello, PROTOCOL, Refusal};
 
 /// A link that has been silent for so long is no reason to refuse another one. Heartbeats come every second.
 pub const ALIVE_MS: u64 = 2500;
+/// The most processes that were replaced which are remembered.
+const REPLACED_MAX: usize = 64;
 
 /// One process of the other replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
     /// Its random number.
     pub boot: u64,
-    /// Its clock when it started.
-    pub started: Version,
+    /// When it started, by our monotonic clock, in milliseconds; it may have been before ours began.
+    pub since_ms: i64,
+}
+
+impl Process {
+    /// Who greets. Its clock may be wrong, so what counts is how long ago it started by that clock.
+    #[must_use]
+    pub fn new(hello: &Hello, now: Now) -> Self {
+        let age_ms = hello.wall_us.saturating_sub(hello.started.micros()) / 1000;
+        Self { boot: hello.boot, since_ms: (now.mono_ms() as i64).saturating_sub_unsigned(age_ms) }
+    }
+}
+
+/// The processes of the other replica that there has been a link with.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    newest: Option<Process>,
+    /// Those before it, the latest last.
+    replaced: VecDeque<u64>,
+}
+
+impl Known {
+    /// There is a link with this one.
+    pub fn linked(&mut self, process: Process) {
+        if let Some(before) = self.newest.replace(process).filter(|before| before.boot != process.boot) {
+            if self.replaced.len() == REPLACED_MAX {
+                self.replaced.pop_front();
+            }
+            self.replaced.push_back(before.boot);
+        }
+    }
+
+    /// Whether a newer one has its place. One that was never seen here is judged by when it started.
+    #[must_use]
+    pub fn is_replaced(&self, process: Process) -> bool {
+        let Some(newest) = self.newest.filter(|newest| newest.boot != process.boot) else { return false };
+        self.replaced.contains(&process.boot) || process.since_ms < newest.since_ms
+    }
+
+    /// Whether there ever was one.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.newest.is_some()
+    }
 }
 
 /// The link in use.
@@ -30,7 +76,7 @@ pub struct Current {
 }
 
 /// Whether a connection on which the other side has greeted is to be used, in the place of the current one. The refusal is
-/// what it is told otherwise. `newest` is the latest process of the other replica that was seen.
+/// what it is told otherwise.
 ///
 /// # Errors
 /// It is not to be used.
@@ -38,8 +84,9 @@ pub fn choose(
     own: ReplicaId,
     pair_id: &str,
     current: Option<&Current>,
-    newest: Option<Process>,
+    known: &Known,
     hello: &Hello,
+    now: Now,
 ) -> Result<(), Refusal> {
     if hello.protocol.0 > PROTOCOL.1 || hello.protocol.1 < PROTOCOL.0 {
         return Err(Refusal::Protocol);
@@ -50,7 +97,7 @@ pub fn choose(
     if hello.replica == own {
         return Err(Refusal::SameReplica);
     }
-    if newest.is_some_and(|newest| is_older(hello, newest)) {
+    if known.is_replaced(Process::new(hello, now)) {
         return Err(Refusal::Fenced);
     }
     let Some(current) = current else { return Ok(()) };
@@ -65,31 +112,30 @@ pub fn choose(
     }
 }
 
-/// Whether a newer process has the replica id of the one that greets.
-#[must_use]
-pub fn is_older(hello: &Hello, newest: Process) -> bool {
-    newest.boot != hello.boot && hello.started < newest.started
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Version;
+
+    const NOW: Now = Now { mono_us: 1_000_000_000, wall_us: 0 };
 
     fn id(id: u8) -> ReplicaId {
         ReplicaId::new(id).unwrap()
     }
 
-    fn hello(replica: u8, boot: u64, started: u64) -> Hello {
+    /// One that has run for `age_s` seconds.
+    fn hello(replica: u8, boot: u64, age_s: u64) -> Hello {
+        let wall_us = 1_700_000_000_000_000;
         Hello {
             protocol: PROTOCOL,
             features: 0,
             pair_id: "pair".to_owned(),
             replica: id(replica),
             boot,
-            started: Version::of_item(started),
+            started: Version::of_item((wall_us - age_s * 1_000_000) << 11),
             incarnation: 1,
             clock: Version::ZERO,
-            wall_us: 0,
+            wall_us,
             mono_ms: 0,
             wanted: None,
             floor: Version::ZERO,
@@ -98,8 +144,14 @@ mod tests {
         }
     }
 
-    fn process(boot: u64, started: u64) -> Process {
-        Process { boot, started: Version::of_item(started) }
+    fn process(boot: u64, age_s: u64) -> Process {
+        Process::new(&hello(1, boot, age_s), NOW)
+    }
+
+    fn known(processes: &[Process]) -> Known {
+        let mut known = Known::default();
+        processes.iter().for_each(|process| known.linked(*process));
+        known
     }
 
     fn current(dialled_by: u8, process: Option<Process>, silent_ms: u64) -> Current {
@@ -109,7 +161,7 @@ mod tests {
     #[test]
     fn strangers_never_replace_a_link() {
         let dead = current(0, None, 60_000);
-        let choose = |hello: &Hello| choose(id(0), "pair", Some(&dead), None, hello);
+        let choose = |hello: &Hello| choose(id(0), "pair", Some(&dead), &Known::default(), hello, NOW);
         let other = |change: fn(&mut Hello)| {
             let mut hello = hello(1, 7, 7);
             change(&mut hello);
@@ -126,17 +178,22 @@ mod tests {
         // Replica 0 sees the other's connection beside its own, greeted on or not.
         for process in [None, Some(process(7, 7))] {
             let own = current(0, process, 0);
-            assert_eq!(choose(id(0), "pair", Some(&own), None, &hello(1, 7, 7)), Err(Refusal::Duplicate));
+            let choice = choose(id(0), "pair", Some(&own), &Known::default(), &hello(1, 7, 7), NOW);
+            assert_eq!(choice, Err(Refusal::Duplicate));
         }
         // Replica 1 sees the same two.
         let own = current(1, None, 0);
-        assert_eq!(choose(id(1), "pair", Some(&own), None, &hello(0, 6, 6)), Ok(()));
+        assert_eq!(choose(id(1), "pair", Some(&own), &Known::default(), &hello(0, 6, 6), NOW), Ok(()));
     }
 
     #[test]
     fn the_same_dialler_or_a_new_process_or_a_dead_link_is_replaced() {
         let greeted = Some(process(7, 7));
-        let take = |current: Current, boot| choose(id(0), "pair", Some(&current), greeted, &hello(1, boot, boot));
+        let known = known(&[process(7, 7)]);
+        let take = |current: Current, boot| {
+            let age_s = if boot == 7 { 7 } else { 1 };
+            choose(id(0), "pair", Some(&current), &known, &hello(1, boot, age_s), NOW)
+        };
         assert_eq!(take(current(1, greeted, 0), 7), Ok(()));
         assert_eq!(take(current(0, greeted, 0), 8), Ok(()));
         assert_eq!(take(current(0, greeted, ALIVE_MS + 1), 7), Ok(()));
@@ -145,11 +202,28 @@ mod tests {
 
     #[test]
     fn an_older_process_is_fenced_whatever_there_is() {
-        let newest = Some(process(9, 9));
+        let known = known(&[process(9, 60)]);
         for current in [None, Some(current(1, None, 60_000))] {
-            assert_eq!(choose(id(0), "pair", current.as_ref(), newest, &hello(1, 7, 7)), Err(Refusal::Fenced));
+            let choose = |hello: &Hello| choose(id(0), "pair", current.as_ref(), &known, hello, NOW);
+            assert_eq!(choose(&hello(1, 7, 61)), Err(Refusal::Fenced));
         }
-        assert_eq!(choose(id(0), "pair", None, newest, &hello(1, 9, 9)), Ok(()));
-        assert_eq!(choose(id(0), "pair", None, newest, &hello(1, 10, 10)), Ok(()));
+        assert_eq!(choose(id(0), "pair", None, &known, &hello(1, 9, 60), NOW), Ok(()));
+        assert_eq!(choose(id(0), "pair", None, &known, &hello(1, 10, 59), NOW), Ok(()));
+    }
+
+    #[test]
+    fn who_was_replaced_stays_so_and_a_clock_that_is_wrong_fences_nobody() {
+        // The node of the new process is an hour behind.
+        let mut new = hello(1, 8, 1);
+        (new.wall_us, new.started) =
+            (new.wall_us - 3_600_000_000, Version::of_item(new.started.raw() - (3_600_000_000 << 11)));
+        let mut known = known(&[process(7, 60)]);
+        assert_eq!(choose(id(0), "pair", None, &known, &new, NOW), Ok(()));
+        known.linked(Process::new(&new, NOW));
+        // The clock of the old one was set forward meanwhile, so that it seems to be young.
+        assert_eq!(choose(id(0), "pair", None, &known, &hello(1, 7, 0), NOW), Err(Refusal::Fenced));
+        // What is remembered is bounded.
+        (100..200).for_each(|boot| known.linked(process(boot, 0)));
+        assert_eq!((known.replaced.len(), known.replaced.back()), (REPLACED_MAX, Some(&198)));
     }
 }

@@ -87,6 +87,17 @@ impl Targets {
         }
     }
 
+    /// Tries again at once.
+    pub fn hurry(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Whether there is nobody to dial.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.name.is_none() && self.told.borrow().is_empty()
+    }
+
     /// Every address, those that the operator told first. The resolver's failure counts only where it was needed.
     async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         let mut all = self.told.borrow().clone();

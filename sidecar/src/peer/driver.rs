@@ -16,6 +16,7 @@ use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 use super::accept::{self, Greeted};
 use super::backend::Backend;
 use super::dial::{self, Dialled, Door, Targets};
+use super::identity::{self, Identity, Signs};
 use super::link::Links;
 use super::publish::Publisher;
 use super::transport::Security;
@@ -79,6 +80,13 @@ struct Flush {
     linked_ms: u64,
 }
 
+/// Somebody waits to learn who this process is.
+#[derive(Debug)]
+struct Question {
+    done: oneshot::Sender<Identity>,
+    asked_ms: u64,
+}
+
 /// See the module.
 #[derive(Debug)]
 struct Driver {
@@ -106,6 +114,7 @@ struct Driver {
     /// The main thread waits to be told.
     connected_anew: bool,
     flush: Option<Flush>,
+    question: Option<Question>,
 }
 
 /// Runs the link thread for ever.
@@ -144,6 +153,7 @@ pub async fn run(parts: Parts) -> std::io::Result<()> {
         told: LinkState::default(),
         connected_anew: false,
         flush: None,
+        question: None,
     };
     driver.forever().await;
     Ok(())
@@ -158,6 +168,7 @@ impl Driver {
             self.backend.follow(&mut self.replicator);
             self.tell();
             self.flushed(now);
+            self.identified(now);
             if !self.publisher.publish(&self.replicator, &self.shared, now) && !self.stale {
                 self.publish_later.as_mut().reset(tokio::time::Instant::now() + PUBLISH_LATER);
                 self.stale = true;
@@ -256,6 +267,12 @@ impl Driver {
             ToLink::Resync { done } => {
                 let _ = done.send(self.replicator.resync_all(now));
             }
+            ToLink::Identify { done } => {
+                self.links.renew(&mut self.replicator);
+                self.targets.hurry();
+                self.question = Some(Question { done, asked_ms: now.mono_ms() });
+            }
+            ToLink::Fence => self.links.fence(&mut self.replicator),
             ToLink::Report { done } => {
                 // The lock is given back before the replicator takes it.
                 let incarnation = self.shared.journal().number(Field::Incarnation);
@@ -300,6 +317,20 @@ impl Driver {
         if std::mem::take(&mut self.connected_anew) || state != self.told {
             self.told = state;
             let _ = self.events.send(Event::Link(state));
+        }
+    }
+
+    fn identified(&mut self, now: Now) {
+        let Some(question) = self.question.take() else { return };
+        let answer = identity::answer(Signs {
+            fenced: self.links.is_fenced(),
+            frames: self.replicator.link_frames(),
+            nobody: self.targets.is_empty() && !self.links.had_any(),
+            waited_ms: now.mono_ms().saturating_sub(question.asked_ms),
+        });
+        match answer {
+            Some(answer) => drop(question.done.send(answer)),
+            None => self.question = Some(question),
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::accept::Greeted;
-use super::choose::{self, Current, Process};
+use super::choose::{self, Current, Known, Process};
 use super::dial::{Dialled, Door};
 use super::transport::PeerStream;
 use crate::clock::{Now, ReplicaId};
@@ -63,7 +63,7 @@ pub(super) struct Links {
     door: Rc<Door>,
     stats: Arc<Stats>,
     link: Option<Link>,
-    newest: Option<Process>,
+    known: Known,
     fenced: bool,
     problems: Repeats,
 }
@@ -76,17 +76,38 @@ enum End {
     Io(io::Error),
     /// Another connection takes its place.
     Replaced,
+    /// This process stood still.
+    StoodStill,
+    /// Another process has our replica id.
+    Fenced,
 }
 
 impl Links {
     pub(super) fn new(own: ReplicaId, pair_id: String, door: Rc<Door>, stats: Arc<Stats>) -> Self {
         let problems = Repeats::default();
-        Self { own, pair_id, door, stats, link: None, newest: None, fenced: false, problems }
+        Self { own, pair_id, door, stats, link: None, known: Known::default(), fenced: false, problems }
     }
 
-    /// Whether the peer says that a newer process has our replica id.
+    /// Whether a newer process has our replica id, which is for ever.
     pub(super) fn is_fenced(&self) -> bool {
         self.fenced
+    }
+
+    /// Whether there ever was a link.
+    pub(super) fn had_any(&self) -> bool {
+        self.known.is_any()
+    }
+
+    /// Another process has our replica id: there is no link any more.
+    pub(super) fn fence(&mut self, replicator: &mut Replicator) {
+        self.fenced = true;
+        self.end(replicator, End::Fenced, None);
+        self.door.take();
+    }
+
+    /// What the link says may be old: it is made anew.
+    pub(super) fn renew(&mut self, replicator: &mut Replicator) {
+        self.end(replicator, End::StoodStill, None);
     }
 
     /// Says whether clients wait for the first sync.
@@ -96,7 +117,7 @@ impl Links {
 
     /// A connection that this side dialled: used where there is none.
     pub(super) fn dialled(&mut self, replicator: &mut Replicator, dialled: Dialled, now: Now) {
-        if self.link.is_some() {
+        if self.link.is_some() || self.fenced {
             return;
         }
         let Dialled { stream, address, linked } = dialled;
@@ -105,13 +126,16 @@ impl Links {
 
     /// A connection that the other side dialled and has greeted on.
     pub(super) fn greeted(&mut self, replicator: &mut Replicator, greeted: Greeted, now: Now) {
+        if self.fenced {
+            return;
+        }
         let Greeted { stream, address, hello, bytes } = greeted;
         let current = self.link.as_ref().map(|link| Current {
             dialled_by: link.dialled_by,
             process: link.process,
             silent_ms: now.mono_ms().saturating_sub(link.heard_ms),
         });
-        match choose::choose(self.own, &self.pair_id, current.as_ref(), self.newest, &hello) {
+        match choose::choose(self.own, &self.pair_id, current.as_ref(), &self.known, &hello, now) {
             Ok(()) => {
                 self.end(replicator, End::Replaced, Some(&hello));
                 self.take(replicator, stream, address, (hello.replica, None), &bytes, now);
@@ -208,9 +232,12 @@ impl Links {
         }
         replicator.link_closed();
         self.stats.replication.peer_connected.set(0);
-        self.door.free();
+        // One that is fenced has nobody to dial.
+        if !self.fenced {
+            self.door.free();
+        }
         match end {
-            End::Io(_) => {}
+            End::Io(_) | End::StoodStill => {}
             _ => last_words(stream, words),
         }
     }
@@ -278,8 +305,9 @@ impl Links {
         if link.process.is_none()
             && let Ok(Some((Frame::Hello(hello), _))) = Frame::decode(link.input.filled(), MAX_HELLO)
         {
-            link.process = Some(Process { boot: hello.boot, started: hello.started });
-            if self.newest.is_some_and(|newest| choose::is_older(&hello, newest)) {
+            let process = Process::new(&hello, now);
+            link.process = Some(process);
+            if self.known.is_replaced(process) {
                 Frame::Refused(Refusal::Fenced).encode(replicator.link_output());
                 return self.end(replicator, End::Error(LinkError::Refused(Refusal::Fenced)), None);
             }
@@ -291,8 +319,9 @@ impl Links {
         link.stalled = !replicator.link_wants_input() && !link.input.filled().is_empty();
         if !link.up && replicator.is_linked() {
             link.up = true;
-            self.newest = link.process.or(self.newest);
-            self.fenced = false;
+            if let Some(process) = link.process {
+                self.known.linked(process);
+            }
             self.problems.clear();
             if let Some(linked) = link.linked.take() {
                 let _ = linked.send(());
@@ -311,6 +340,8 @@ impl std::fmt::Display for End {
             End::Error(error) => error.fmt(f),
             End::Io(error) => error.fmt(f),
             End::Replaced => f.write_str("replaced"),
+            End::StoodStill => f.write_str("this process stood still"),
+            End::Fenced => f.write_str("another process has this replica id"),
         }
     }
 }

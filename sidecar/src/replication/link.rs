@@ -65,6 +65,8 @@ pub(super) struct Link {
     pub(super) output: Vec<u8>,
     pub(super) peer: Option<Hello>,
     pub(super) heard_ms: u64,
+    /// Frames of the peer on this connection.
+    frames: u64,
     pub(super) beat_ms: u64,
     pub(super) cursor: Option<Cursor>,
     /// Entries of our log below this are applied by the peer.
@@ -109,6 +111,7 @@ impl Link {
             output: Vec::new(),
             peer: None,
             heard_ms: 0,
+            frames: 0,
             beat_ms: 0,
             cursor: None,
             acked: 0,
@@ -144,7 +147,7 @@ impl Replicator {
         link.digest_asked = hello.floor;
         link.asked_for_all = hello.wanted.is_none();
         (link.state, link.heard_ms, link.beat_ms, link.failed) = (State::Greeting, now.mono_ms(), now.mono_ms(), None);
-        (link.peer, link.cursor, link.mono_difference) = (None, None, None);
+        (link.peer, link.cursor, link.mono_difference, link.frames) = (None, None, None, 0);
         link.output.clear();
         Frame::Hello(hello).encode(&mut link.output);
     }
@@ -160,6 +163,11 @@ impl Replicator {
     /// Whether the peer has been greeted.
     pub fn is_linked(&self) -> bool {
         self.link.state == State::Open
+    }
+
+    /// Frames that the peer has sent since it was greeted, the greeting included; 0 without a link.
+    pub fn link_frames(&self) -> u64 {
+        if self.is_linked() { self.link.frames } else { 0 }
     }
 
     /// The peer's process, the number of its content, and whether it holds everything that is here but for what is on its
@@ -261,6 +269,7 @@ impl Replicator {
             let Some((frame, len)) = Frame::decode(bytes.get(at..).unwrap_or_default(), max)? else { break };
             at += len;
             self.link.heard_ms = now.mono_ms();
+            self.link.frames = self.link.frames.saturating_add(1);
             self.frame(frame, now)?;
         }
         self.turn(now);

@@ -48,7 +48,7 @@ pub async fn carry_out(serving: Rc<Serving>, client: Rc<Client>, command: Privat
     }
     match after {
         Ok(After::Next) => {
-            let now = serving.clock.now();
+            let now = serving.now();
             serving.core.borrow_mut().private_done(client.id, now);
             serving.settle(now);
         }

@@ -66,7 +66,7 @@ pub fn connected(serving: &Rc<Serving>, stream: Stream, limits: Limits, content:
     let buffer = ReadBuffer::new(READ, longest.saturating_add(2 * MAX_RESPONSE_LINE));
     spawn_local(Reader { serving: Rc::clone(serving), connection: Rc::clone(&connection), buffer });
     spawn_local(Writer { serving: Rc::clone(serving), connection });
-    let now = serving.clock.now();
+    let now = serving.now();
     serving.core.borrow_mut().upstream_connected(limits, content, now);
     serving.settle(now);
     serving.wake_paused();
@@ -155,7 +155,7 @@ impl Reader {
         if let Some(stats) = serving.stats() {
             stats.upstream_bytes_received.add(len as u64);
         }
-        let now = serving.clock.now();
+        let now = serving.now();
         let consumed = serving.core.borrow_mut().upstream_input(buffer.filled(), now);
         match consumed {
             Ok(consumed) => buffer.consume(consumed),

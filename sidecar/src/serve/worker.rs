@@ -20,6 +20,7 @@ use crate::dataplane::worker::Worker;
 use crate::life::messages::{Event, ToWorker};
 use crate::net::stream::Stream;
 use crate::signal::Signals;
+use crate::standstill::Standstill;
 use crate::stats::{CommandLabel, ProtocolLabel, Stats, WorkerStats};
 use crate::time::HostClock;
 
@@ -89,6 +90,10 @@ pub struct Serving {
     finishing: Cell<bool>,
     /// When the log last told that a client was cut, in seconds of the monotonic clock.
     told_cut_s: Cell<u32>,
+    /// Notices when this thread did not run.
+    pub(super) standstill: Cell<Standstill>,
+    /// When it did, in microseconds of the monotonic clock: no client is taken until it is known who this process is.
+    pub(super) unsure_us: Cell<Option<u64>>,
 }
 
 /// Runs a worker until it is told to finish and has.
@@ -111,12 +116,16 @@ pub async fn run(parts: Parts) {
         spare: RefCell::default(),
         finishing: Cell::new(false),
         told_cut_s: Cell::new(0),
+        standstill: Cell::new(Standstill::new(clock.now(), clock.asleep_us())),
+        unsure_us: Cell::new(None),
     });
     spawn_local(woken(Rc::clone(&serving), signals));
     spawn_local(pressed(Rc::clone(&serving)));
     spawn_local(tick(Rc::clone(&serving)));
     let mut listening = accept::Listening::default();
     while let Some(command) = commands.recv().await {
+        // What it says may be older than a standstill.
+        serving.now();
         match command {
             ToWorker::Connect { stream, limits, content, done } => {
                 let attached = stream.attach().map_err(|error| error.to_string());
@@ -128,7 +137,11 @@ pub async fn run(parts: Parts) {
                 }
                 let _ = done.send(());
             }
-            ToWorker::Listen(listeners) => listening.start(&serving, listeners),
+            ToWorker::Listen { listeners, known_us } => {
+                if serving.is_sure_since(known_us) {
+                    listening.start(&serving, listeners);
+                }
+            }
             ToWorker::Close { done } => {
                 listening.stop(false).await;
                 serving.close_all();
@@ -147,7 +160,7 @@ async fn woken(serving: Rc<Serving>, signals: Arc<Signals>) {
     let Some(signal) = signals.of(serving.index) else { return };
     loop {
         signal.raised().await;
-        let now = serving.clock.now();
+        let now = serving.now();
         serving.core.borrow_mut().woken(now);
         serving.settle(now);
     }
@@ -165,6 +178,7 @@ async fn tick(serving: Rc<Serving>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        serving.now();
         serving.look_after_idle();
         serving.publish();
     }
@@ -173,7 +187,7 @@ async fn tick(serving: Rc<Serving>) {
 /// Answers what is asked already, and closes every connection.
 async fn finish(serving: &Rc<Serving>) {
     serving.finishing.set(true);
-    let now = serving.clock.now();
+    let now = serving.now();
     for client in serving.all() {
         client.ended.set(true);
         serving.attend(client.id, now);
@@ -203,8 +217,12 @@ impl Serving {
 
     /// A client has connected.
     pub fn open(&self, stream: Stream) {
+        let now = self.now();
+        if self.is_unsure() {
+            return self.budget.disconnect();
+        }
         let id = self.core.borrow_mut().open();
-        let client = Rc::new(Client::new(id, stream, seconds(self.clock.now())));
+        let client = Rc::new(Client::new(id, stream, seconds(now)));
         let mut clients = self.clients.borrow_mut();
         let index = id.index as usize;
         if clients.len() <= index {
@@ -259,7 +277,7 @@ impl Serving {
         self.close(client.id);
     }
 
-    fn close_all(&self) {
+    pub(super) fn close_all(&self) {
         for client in self.all() {
             self.count(|stats| stats.connections_cut.add(1));
             self.close(client.id);
@@ -297,7 +315,10 @@ impl Serving {
                 return false;
             }
         };
-        let now = self.clock.now();
+        let now = self.now();
+        if client.gone.get() {
+            return false;
+        }
         {
             let mut core = self.core.borrow_mut();
             core.client_input(client.id, scratch.get(..len).unwrap_or_default(), now);
@@ -348,7 +369,7 @@ impl Serving {
 
     /// [`Serving::attend`] and what follows from it.
     pub fn attend_alone(&self, id: SessionId) {
-        let now = self.clock.now();
+        let now = self.now();
         self.attend(id, now);
         self.settle(now);
     }
@@ -439,8 +460,12 @@ impl Serving {
         if self.give_up(connection) {
             tracing::warn!(worker = self.index, "connection to memcached lost: {why}");
             self.count(|stats| stats.upstream_lost.add(1));
-            let _ = self.events.send(Event::Lost { party: self.index });
+            self.tell(Event::Lost { party: self.index });
         }
+    }
+
+    pub(super) fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
     }
 
     /// Closes a connection to memcached; `false` if it is not the one in use.
@@ -451,8 +476,9 @@ impl Serving {
             self.upstream.take();
             self.spare.take();
             self.count(|stats| stats.upstream_connections.set(0));
+            let now = self.now();
             self.core.borrow_mut().upstream_lost();
-            self.settle(self.clock.now());
+            self.settle(now);
         }
         current
     }

@@ -18,17 +18,20 @@ pub enum Phase {
     MemcachedDown,
     /// A newer incarnation of this replica has taken its place.
     Fenced,
+    /// This process stood still, so another one may have taken its place.
+    Asking,
     /// No client is served any more; the log goes to the peer, then the program ends.
     Stopping,
 }
 
-const ALL: [Phase; 7] = [
+const ALL: [Phase; 8] = [
     Phase::Starting,
     Phase::Syncing,
     Phase::Ready,
     Phase::Draining,
     Phase::MemcachedDown,
     Phase::Fenced,
+    Phase::Asking,
     Phase::Stopping,
 ];
 
@@ -44,7 +47,7 @@ impl Phase {
     pub fn state(self) -> &'static str {
         match self {
             Self::Starting | Self::MemcachedDown => "starting",
-            Self::Syncing => "syncing",
+            Self::Syncing | Self::Asking => "syncing",
             Self::Ready => "ready",
             Self::Draining | Self::Stopping => "draining",
             Self::Fenced => "fenced",
@@ -61,6 +64,7 @@ impl Phase {
             Self::Draining => "ready: draining, clients are still served",
             Self::MemcachedDown => "memcached does not answer",
             Self::Fenced => "fenced: a newer incarnation of this replica is connected to the peer",
+            Self::Asking => "this process stood still: asking the peer whether another one has taken its place",
             Self::Stopping => "stopping: no clients are served any more",
         }
     }
