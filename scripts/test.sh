@@ -43,6 +43,13 @@ cargo test --locked -p operator
 say "pairs of real processes: differential test, what replicates, restarts, faults, bounds"
 cargo test --locked -p e2e
 
+say "Kubernetes: losses, rolls, lost nodes, drains, upgrades, certificates, chart, in kind"
+if why=$(scripts/cluster/docker.sh check 2>&1); then
+    scripts/e2e.sh
+else
+    skip "the tests in Kubernetes" "$why"
+fi
+
 say "fuzzing"
 if command -v c++ >/dev/null; then
     fuzz/run.sh "${FUZZ_SECONDS:-60}"

@@ -3,11 +3,18 @@
 //!
 //! - [`items`] are the items that [`fill`] writes and [`check`] compares, made from their number.
 //! - [`load`] reads and writes all the time and counts what an application would have noticed.
+//! - [`lag`] measures how long a write takes to the other replica, [`served`] when a server answers at all.
 
 pub mod items;
+pub mod lag;
 pub mod load;
+pub mod served;
 
 use std::collections::HashMap;
+use std::io::BufRead;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -53,6 +60,10 @@ pub enum Action {
     Remove(Range),
     /// Read and write until stdin says so or ends
     Load(load::Options),
+    /// Write to one server and wait for it at the other one, until stdin says so or ends
+    Lag(lag::Options),
+    /// Ask whether a server answers, until stdin says so or ends
+    Served(served::Options),
     /// Do nothing until killed: a pod to run the others in
     Idle,
 }
@@ -130,6 +141,8 @@ pub fn run(action: &Action) -> Result<()> {
         Action::Check(range) => answer(&check(range)?)?,
         Action::Remove(range) => answer(&remove(range)?)?,
         Action::Load(options) => answer(&load::run(options)?)?,
+        Action::Lag(options) => answer(&lag::run(options)?)?,
+        Action::Served(options) => answer(&served::run(options)?)?,
         Action::Idle => loop {
             std::thread::park();
         },
@@ -140,6 +153,19 @@ pub fn run(action: &Action) -> Result<()> {
 fn answer(value: &impl Serialize) -> Result<()> {
     println!("{}", serde_json::to_string(value)?);
     Ok(())
+}
+
+/// Becomes true when stdin has a line or ends.
+fn told_to_stop() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let heard = Arc::clone(&stop);
+    thread::spawn(move || {
+        let mut line = String::new();
+        // an error is the end of it too
+        let _ = std::io::stdin().lock().read_line(&mut line);
+        heard.store(true, Ordering::Relaxed);
+    });
+    stop
 }
 
 fn each(range: &Range) -> impl Iterator<Item = Item> {

@@ -79,9 +79,14 @@ pub struct Client {
 impl Client {
     /// Connects.
     pub fn connect(address: &Address) -> Result<Self> {
+        Self::connect_within(address, PATIENCE)
+    }
+
+    /// Connects, or gives up after so long.
+    pub fn connect_within(address: &Address, patience: Duration) -> Result<Self> {
         let stream = match address {
             Address::Tcp(address) => {
-                let stream = TcpStream::connect_timeout(address, PATIENCE);
+                let stream = TcpStream::connect_timeout(address, patience);
                 let stream = stream.with_context(|| format!("cannot connect to {address}"))?;
                 stream.set_nodelay(true)?;
                 Stream::Tcp(stream)
@@ -117,6 +122,11 @@ impl Client {
             Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(()),
             other => other.with_context(|| format!("cannot send {} bytes", bytes.len())),
         }
+    }
+
+    /// Whether the other side has closed it, as far as was read.
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Says that nothing more will be sent; answers can still be read.

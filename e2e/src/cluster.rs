@@ -1,7 +1,7 @@
 //! Checks pairs in a real Kubernetes, the one of KUBECONFIG: a namespace per test, a pod with an application in it,
 //! and what can go wrong with nodes and processes.
 //!
-//! - [`run`] gives a test its [`Space`]: a namespace that is removed afterwards, and whose logs, events and resources
+//! - [`run_alone`] and [`run_beside`] give a test its [`Space`]: a namespace that is removed afterwards, and whose logs, events and resources
 //!   are kept when the test fails.
 //! - [`Pair`] is one `ReplicatedMemcached`; [`Application`] a client of it in the pod network.
 //! - [`Faults`] breaks nodes and processes; [`Kind`] does it to the nodes of kind.
@@ -22,12 +22,12 @@ mod wait;
 mod watch;
 
 pub use access::{Cluster, name_of};
-pub use application::{Application, Load};
+pub use application::{Application, Running};
 pub use audit::Audit;
 pub use faults::{Faults, Kind};
 pub use operator::{OPERATOR, Operator};
 pub use pair::{Pair, PodFacts};
-pub use space::{Space, run};
+pub use space::{Space, run_alone, run_beside};
 pub use wait::wait_until;
 pub use watch::Watch;
 

@@ -45,12 +45,19 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     work(&settings, health, stop).await
 }
 
+/// A client that tells at once what was refused. By default kube asks again for minutes: an eviction would come true long
+/// after it was decided on, when the other replica may be gone, and meanwhile nobody would look after the pair's budget.
+fn client(mut config: Config) -> anyhow::Result<Client> {
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}
+
 async fn work(settings: &Settings, health: Arc<Health>, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let mut stop = std::pin::pin!(stop);
     let config = Config::infer().await.context("there is neither a service account nor a kubeconfig")?;
     let in_cluster = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config)?;
+    let client = client(config)?;
     let version = client.apiserver_version().await.context("the API server cannot be reached")?;
     tracing::info!(server = version.git_version, namespace, release = env!("CARGO_PKG_VERSION"), "connected");
     health.ready.store(true, Ordering::Release);
@@ -100,4 +107,48 @@ async fn work(settings: &Settings, health: Arc<Health>, stop: impl Future<Output
         election.release().await;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::Api;
+    use kube::api::EvictParams;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Refuses everything, as a budget does.
+    async fn refuse(listener: TcpListener, asked: Arc<AtomicUsize>) {
+        let body = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"TooManyRequests","code":429}"#;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                match stream.read_buf(&mut request).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(_) => {}
+                }
+            }
+            asked.fetch_add(1, Ordering::Relaxed);
+            let length = body.len();
+            let head = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nConnection: close\r\n";
+            let answer = format!("{head}Content-Length: {length}\r\n\r\n{body}");
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_eviction_is_not_repeated() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(refuse(listener, Arc::clone(&asked)));
+        let client = client(Config::new(format!("http://{address}").parse().unwrap())).unwrap();
+        let pods: Api<Pod> = Api::namespaced(client, "default");
+        let refused = pods.evict("cache-0", &EvictParams::default()).await.unwrap_err();
+        assert!(matches!(&refused, kube::Error::Api(status) if status.code == 429), "{refused}");
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
 }

@@ -4,6 +4,7 @@
 #   docker.sh up      the daemon that answers here is used as it is if it can run privileged containers. Else
 #                     (root, Debian) docker from Debian's packages is started beside whatever runs: own socket,
 #                     data, network, mounts and processes, so that it touches no other daemon and ends without a trace
+#   docker.sh check   says why this machine cannot have one, and fails; nothing is started or installed
 #   docker.sh down    ends ours, with all it runs; a daemon of somebody else is left alone
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -147,10 +148,25 @@ up() {
     echo "our own dockerd"
 }
 
+# Whether `up` can be expected to work: a failure of it is then a failure, and nothing that a machine just lacks.
+check() {
+    local program
+    for program in kind kubectl helm; do
+        command -v "$program" >/dev/null || command -v go >/dev/null || die "there is no $program, and no Go to build it"
+    done
+    if timeout 10 docker info >/dev/null 2>&1; then
+        return
+    fi
+    [ "$(id -u)" = 0 ] || die "no docker answers, and starting one needs root"
+    command -v dockerd >/dev/null || command -v apt-get >/dev/null || die "no docker answers, and there is no dockerd to start"
+    unshare --mount --pid --net --fork true 2>/dev/null || die "no docker answers, and this machine lets nobody start one"
+}
+
 help "$@"
 use_cluster
 case "${1:-}" in
 up) up ;;
+check) check ;;
 down) stop ;;
-*) die "usage: docker.sh up|down (see --help)" ;;
+*) die "usage: docker.sh up|check|down (see --help)" ;;
 esac

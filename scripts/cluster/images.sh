@@ -19,12 +19,16 @@ CONTEXT=$CLUSTER/images
 OURS=(sidecar:memcached-sidecar operator:memcached-operator e2e:e2e)
 BASE=${IMAGE_BASE:-replicated-memcached/base:$(. /etc/os-release && echo "${VERSION_CODENAME:-$ID}")}
 
+# As the other builds of each profile do it (make build, make test): what they built is not built again.
 programs() {
-    local pair packages=()
-    for pair in "${OURS[@]}"; do
-        [ ! -d "${pair%%:*}" ] || packages+=(-p "${pair%%:*}")
-    done
-    cargo build --locked --profile "$PROFILE" --bins "${packages[@]}"
+    local pair
+    if [ "$PROFILE" = dev ]; then
+        for pair in "${OURS[@]}"; do
+            cargo build --locked --bins -p "${pair%%:*}"
+        done
+    else
+        cargo build --locked --profile "$PROFILE" --bins --workspace
+    fi
     echo "profile $PROFILE"
 }
 
@@ -86,7 +90,6 @@ ours() {
     [ "$PROFILE" != dev ] || directory=debug
     for pair in "${OURS[@]}"; do
         name=${pair%%:*} program=${pair##*:} context=$CONTEXT/$name
-        [ -d "$name" ] || continue
         rm -rf "$context"
         mkdir -p "$context"
         # debug information stays with the builds: three quarters of the size
@@ -108,7 +111,7 @@ sizes() {
 mkdir -p "$CONTEXT"
 all=("$MEMCACHED")
 for pair in "${OURS[@]}"; do
-    [ ! -d "${pair%%:*}" ] || all+=("replicated-memcached/${pair%%:*}:$RELEASE")
+    all+=("replicated-memcached/${pair%%:*}:$RELEASE")
 done
 step "programs" programs
 step "base image" base

@@ -145,6 +145,8 @@ pub struct ReplicationStats {
     pub resync_items_total: Gauge,
     /// Bytes of it that are done.
     pub resync_bytes_done: Gauge,
+    /// Bytes it will have in all, as its items so far suggest.
+    pub resync_bytes_total: Gauge,
     /// How long it took, or has taken so far, milliseconds.
     pub resync_duration_ms: Gauge,
     /// The peer's clock minus ours, microseconds.

@@ -51,16 +51,16 @@ impl std::fmt::Debug for Files {
     }
 }
 
-/// What is wrong with the files of `--tls-dir`.
+/// What is wrong with the files of `--tls-dir`. Each text is whole: a cause is not given as a source besides.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {cause}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A file is not what it should be.
     #[error("{} {problem}", path.display())]
@@ -71,12 +71,12 @@ pub enum TlsError {
         problem: String,
     },
     /// The certificate and the key are not of one pair.
-    #[error("{} is not the key of tls.crt: {source}", path.display())]
+    #[error("{} is not the key of tls.crt: {cause}", path.display())]
     Mismatch {
         /// The key's file.
         path: PathBuf,
         /// What rustls says.
-        source: rustls::Error,
+        cause: rustls::Error,
     },
 }
 
@@ -175,7 +175,7 @@ impl Files {
 impl Generation {
     fn new(files: Files, dir: &Path) -> Result<Self, TlsError> {
         let content = |name: &str, problem: String| TlsError::Content { path: dir.join(name), problem };
-        let mismatch = |source| TlsError::Mismatch { path: dir.join("tls.key"), source };
+        let mismatch = |cause| TlsError::Mismatch { path: dir.join("tls.key"), cause };
         let certificates = |name: &str, pem: &[u8]| {
             let read: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(pem).collect();
             match read {
@@ -244,7 +244,7 @@ fn server_config(
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let failed = |source| TlsError::Read { path: path.to_owned(), source };
+    let failed = |cause| TlsError::Read { path: path.to_owned(), cause };
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(failed)?;
     // one byte more than allowed tells that there is more

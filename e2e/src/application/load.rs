@@ -1,17 +1,15 @@
 //! An application under way: it reads and writes all the time over one connection, and connects again once when that
 //! connection closes. Not by the library, whose pool tries again and again behind the application's back.
 
-use std::io::BufRead;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::address;
 use super::items::Item;
+use super::{address, told_to_stop};
 use crate::client::Client;
 
 /// How long an answer may take.
@@ -56,14 +54,7 @@ pub struct Report {
 
 /// Runs until stdin has a line or ends; prints `started` when the first round of writes is done.
 pub fn run(options: &Options) -> Result<Report> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let heard = Arc::clone(&stop);
-    thread::spawn(move || {
-        let mut line = String::new();
-        // an error is the end of it too
-        let _ = std::io::stdin().lock().read_line(&mut line);
-        heard.store(true, Ordering::Relaxed);
-    });
+    let stop = told_to_stop();
     let mut application = Application::new(options)?;
     for number in 0..options.keys {
         application.write(number);

@@ -6,7 +6,8 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DynamicObject, EvictParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Config, Resource, ResourceExt};
@@ -25,6 +26,8 @@ const MANAGER: &str = "e2e";
 pub struct Cluster {
     /// the client of its apiserver
     pub client: Client,
+    /// one that does not ask again by itself when something is refused
+    impatient: Client,
     /// the file that says where it is, for the programs that we start
     pub kubeconfig: PathBuf,
 }
@@ -38,13 +41,15 @@ impl Cluster {
         };
         let missing = || format!("no cluster at {} (make cluster starts one)", kubeconfig.display());
         let parsed = Kubeconfig::read_from(&kubeconfig).with_context(missing)?;
-        let config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default()).await?;
-        let client = Client::try_from(config)?;
+        let mut config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default()).await?;
+        let client = Client::try_from(config.clone())?;
+        config.default_retry = false;
+        let impatient = Client::try_from(config)?;
         client
             .apiserver_version()
             .await
             .with_context(|| format!("the cluster of {} is silent", kubeconfig.display()))?;
-        Ok(Cluster { client, kubeconfig })
+        Ok(Cluster { client, impatient, kubeconfig })
     }
 
     /// Objects of a kind in one namespace.
@@ -77,6 +82,33 @@ impl Cluster {
 
     /// Runs kubectl; its standard output.
     pub async fn kubectl(&self, arguments: &[&str], input: &str) -> Result<String> {
+        Ok(self.kubectl_output(arguments, input).await?.0)
+    }
+
+    /// Drains a node of the pods of a pair; what kubectl complained about on the way.
+    pub async fn drain(&self, node: &str, pair: &str) -> Result<String> {
+        let selector = format!("--pod-selector=app.kubernetes.io/instance={pair}");
+        let drain = ["drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s", &selector];
+        Ok(self.kubectl_output(&drain, "").await?.1)
+    }
+
+    /// Lets pods come to a node again.
+    pub async fn uncordon(&self, node: &str) -> Result<()> {
+        self.kubectl(&["uncordon", node], "").await.map(drop)
+    }
+
+    /// Evicts a pod as a drain does; false: its budget says no.
+    pub async fn evict(&self, namespace: &str, pod: &str) -> Result<bool> {
+        let pods: Api<Pod> = Api::namespaced(self.impatient.clone(), namespace);
+        match pods.evict(pod, &EvictParams::default()).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 429 => Ok(false),
+            Err(error) => Err(error).with_context(|| format!("cannot evict {pod}")),
+        }
+    }
+
+    /// Runs kubectl; its standard output and its standard error.
+    async fn kubectl_output(&self, arguments: &[&str], input: &str) -> Result<(String, String)> {
         let mut command = Command::new("kubectl");
         command.args(arguments).env("KUBECONFIG", &self.kubeconfig).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -87,7 +119,7 @@ impl Cluster {
         let output = child.wait_with_output().await?;
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "kubectl {arguments:?}: {}", complaint.trim());
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok((String::from_utf8_lossy(&output.stdout).into_owned(), complaint.into_owned()))
     }
 }
 

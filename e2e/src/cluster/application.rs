@@ -1,6 +1,8 @@
 //! A pod with an application in it: `e2e client`, by a client library, over the pod network.
 
+use std::marker::PhantomData;
 use std::pin::Pin;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
@@ -13,11 +15,13 @@ use tokio::time::timeout;
 use super::access::apply;
 use super::exec::exec;
 use super::{Cluster, LATER, Pair, SOON, Space, wait_until};
-use crate::application::load::Report;
-use crate::application::{Compared, Got};
+use crate::application::{Compared, Got, lag, load, served};
 
 /// The program in its image.
 const PROGRAM: &str = "/usr/local/bin/e2e";
+
+/// A server that does not answer for so long is out of reach.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// A pod in which applications run.
 pub struct Application {
@@ -28,17 +32,17 @@ pub struct Application {
 impl Application {
     /// Starts the pod and waits until it runs.
     pub async fn start(space: &Space, name: &str) -> Result<Self> {
-        Self::start_in(&space.cluster, &space.namespace, name).await
+        Self::start_in(&space.cluster, &space.namespace, name, "application").await
     }
 
-    /// The same in any namespace.
-    pub async fn start_in(cluster: &Cluster, namespace: &str, name: &str) -> Result<Self> {
+    /// The same in any namespace, with another label `app`.
+    pub async fn start_in(cluster: &Cluster, namespace: &str, name: &str, label: &str) -> Result<Self> {
         let pods: Api<Pod> = cluster.api(namespace);
         let image = concat!("replicated-memcached/e2e:", env!("CARGO_PKG_VERSION"));
         let object = json!({
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": name, "labels": {"app": "application"}},
+            "metadata": {"name": name, "labels": {"app": label}},
             "spec": {
                 "automountServiceAccountToken": false,
                 "terminationGracePeriodSeconds": 0,
@@ -84,6 +88,11 @@ impl Application {
     /// Reads one value.
     pub async fn get(&self, server: &str, key: &str) -> Result<Option<String>> {
         Ok(self.answer::<Got>(&["get", server, key]).await?.value)
+    }
+
+    /// Whether a server answers within [`ANSWER`]. (The library would go on for minutes.)
+    pub async fn reaches(&self, server: &str) -> bool {
+        timeout(ANSWER, self.get(server, "reached")).await.is_ok_and(|got| got.is_ok())
     }
 
     /// Deletes one key.
@@ -138,12 +147,31 @@ impl Application {
     }
 
     /// Starts to read and write all the time; returns when its keys are there.
-    pub async fn load(&self, server: &str, prefix: &str, keys: u64) -> Result<Load> {
-        let keys = keys.to_string();
-        let command = [PROGRAM, "client", "load", server, "--prefix", prefix, "--keys", &keys];
-        let params = AttachParams::default().stdin(true).stdout(true).stderr(false);
-        let mut process = self.pods.exec(&self.name, command, &params).await.context("cannot start the load")?;
+    pub async fn load(&self, server: &str, prefix: &str, keys: u64) -> Result<Running<load::Report>> {
+        self.start_client(&["load", server, "--prefix", prefix, "--keys", &keys.to_string()]).await
+    }
+
+    /// Starts to measure how long a write takes from one server to the other.
+    pub async fn lag(&self, from: &str, to: &str, key: &str) -> Result<Running<lag::Report>> {
+        self.start_client(&["lag", from, to, "--key", key]).await
+    }
+
+    /// Starts to ask a server, which answers now, whether it does.
+    pub async fn served(&self, server: &str) -> Result<Running<served::Report>> {
+        self.start_client(&["served", server]).await
+    }
+
+    /// Starts an action that runs until it is told to stop; returns when it says that it has started.
+    async fn start_client<T>(&self, arguments: &[&str]) -> Result<Running<T>> {
+        let command = [&[PROGRAM, "client"], arguments].concat();
+        let params = AttachParams::default().stdin(true).stdout(true).stderr(true);
+        let mut process = self
+            .pods
+            .exec(&self.name, command, &params)
+            .await
+            .with_context(|| format!("cannot start {arguments:?}"))?;
         let mut out = process.stdout().context("no stdout")?;
+        let mut errors = process.stderr().context("no stderr")?;
         let mut said = Vec::new();
         let started = async {
             while !said.ends_with(b"started\n") {
@@ -155,25 +183,35 @@ impl Application {
             true
         };
         if timeout(SOON, started).await.is_ok_and(|started| started) {
-            return Ok(Load { process, out: Box::pin(out) });
+            let what = arguments.join(" ");
+            return Ok(Running { process, out: Box::pin(out), errors: Box::pin(errors), what, report: PhantomData });
         }
-        bail!("the load did not start: {}", String::from_utf8_lossy(&said))
+        let mut complaint = String::new();
+        let _ = timeout(SOON, errors.read_to_string(&mut complaint)).await;
+        bail!("{arguments:?} did not start: {} {complaint}", String::from_utf8_lossy(&said))
     }
 }
 
-/// An application that reads and writes all the time.
-pub struct Load {
+/// What an application does all the time, until it is told to stop.
+pub struct Running<T> {
     process: AttachedProcess,
     out: Pin<Box<dyn AsyncRead + Send>>,
+    errors: Pin<Box<dyn AsyncRead + Send>>,
+    what: String,
+    report: PhantomData<T>,
 }
 
-impl Load {
+impl<T: DeserializeOwned> Running<T> {
     /// Ends it; what it noticed.
-    pub async fn stop(mut self) -> Result<Report> {
+    pub async fn stop(mut self) -> Result<T> {
         let mut input = self.process.stdin().context("no stdin")?;
-        input.write_all(b"stop\n").await.context("the load has ended by itself")?;
-        let mut said = String::new();
-        timeout(SOON, self.out.read_to_string(&mut said)).await.context("the load does not stop")??;
-        serde_json::from_str(&said).with_context(|| format!("the load answered: {said}"))
+        // one that has ended by itself says why
+        let _ = input.write_all(b"stop\n").await;
+        let (mut said, mut complaint) = (String::new(), String::new());
+        let read =
+            async { tokio::join!(self.out.read_to_string(&mut said), self.errors.read_to_string(&mut complaint)) };
+        let (read, read_errors) = timeout(SOON, read).await.with_context(|| format!("{} does not stop", self.what))?;
+        read.and(read_errors).with_context(|| format!("the output of {} broke off", self.what))?;
+        serde_json::from_str(&said).with_context(|| format!("{} answered: {said} {complaint}", self.what))
     }
 }

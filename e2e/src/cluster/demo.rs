@@ -64,7 +64,7 @@ async fn begin(cluster: &Cluster) -> Result<(Pair, Application)> {
     }
     cluster.kubectl_apply(RESOURCE).await?;
     let pair = Pair::named(cluster, NAMESPACE, "cache");
-    let application = Application::start_in(cluster, NAMESPACE, "application").await?;
+    let application = Application::start_in(cluster, NAMESPACE, "application", "application").await?;
     pair.settle().await?;
     for index in 0..2 {
         let facts = pair.facts(index).await?;

@@ -37,15 +37,15 @@ pub trait Faults {
     async fn reconnect(&self, node: &str) -> Result<()>;
     /// Sends SIGKILL to the first process of a container.
     async fn kill(&self, pod: &Pod, container: &str) -> Result<()>;
-    /// Mends all nodes, also those that an earlier run broke, and waits until they are ready.
+    /// Mends the nodes that were broken, and waits until all are ready.
     async fn heal(&self) -> Result<()>;
 }
 
 /// Breaks the nodes of kind, which are containers of docker.
 pub struct Kind {
     cluster: Cluster,
-    /// nodes that are broken as far as we know; None: an earlier run may have left any of them broken
-    broken: Mutex<Option<BTreeSet<String>>>,
+    /// nodes that this test broke; what an earlier run left broken is looked for before the first one
+    broken: Mutex<BTreeSet<String>>,
 }
 
 /// All rules of a node that is cut off; the comment finds them again.
@@ -61,12 +61,12 @@ done";
 impl Kind {
     /// Faults of a cluster that `make cluster` made; nothing is looked up yet.
     pub fn new(cluster: Cluster) -> Self {
-        Kind { cluster, broken: Mutex::new(None) }
+        Kind { cluster, broken: Mutex::new(BTreeSet::new()) }
     }
 
     fn note(&self, node: &str) {
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
-        broken.get_or_insert_default().insert(node.to_owned());
+        broken.insert(node.to_owned());
     }
 
     /// Runs a shell command on a node and returns what it printed.
@@ -74,9 +74,27 @@ impl Kind {
         docker(&["exec", node, "sh", "-ec", script]).await
     }
 
+    /// Gives an image that all nodes have another name.
+    pub async fn tag_image(&self, image: &str, alias: &str) -> Result<()> {
+        for node in self.nodes().await? {
+            let script = format!("ctr -n k8s.io images tag --force docker.io/{image} docker.io/{alias}");
+            self.on_node(&node.name_any(), &script).await?;
+        }
+        Ok(())
+    }
+
     async fn nodes(&self) -> Result<Vec<Node>> {
         let nodes: Api<Node> = Api::all(self.cluster.client.clone());
         Ok(nodes.list(&ListParams::default()).await.context("cannot list nodes")?.items)
+    }
+
+    /// Mends whatever an earlier run may have left.
+    pub async fn heal_all(&self) -> Result<()> {
+        for node in self.nodes().await? {
+            self.note(&node.name_any());
+            self.cluster.uncordon(&node.name_any()).await?;
+        }
+        self.heal().await
     }
 
     async fn mend(&self, node: &str) -> Result<()> {
@@ -150,11 +168,7 @@ impl Faults for Kind {
 
     async fn heal(&self) -> Result<()> {
         let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let nodes: Vec<String> = match broken {
-            Some(broken) => broken.into_iter().collect(),
-            None => self.nodes().await?.iter().map(ResourceExt::name_any).collect(),
-        };
-        for node in &nodes {
+        for node in &broken {
             self.mend(node).await?;
         }
         wait_until("all nodes to be ready", LATER, async || {
@@ -164,7 +178,7 @@ impl Faults for Kind {
             Ok(())
         })
         .await?;
-        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(BTreeSet::new());
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())
     }
 }

@@ -4,11 +4,12 @@ use std::env;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 use tokio::process::Command;
+use tokio::sync::Mutex;
 
 use super::{Cluster, LATER, wait_until};
 use crate::paths;
@@ -19,6 +20,9 @@ const RELEASE: &str = "replicated-memcached";
 /// The namespace of the operator for the tests and the demonstration: two operators that look after the same namespaces
 /// would not know of each other.
 pub const OPERATOR: &str = "replicated-memcached";
+
+/// What this process has installed, namespace and values: most tests want the same, and helm takes seconds each time.
+static INSTALLED: Mutex<Option<(String, Vec<String>)>> = Mutex::const_new(None);
 
 /// An operator in a namespace.
 pub struct Operator {
@@ -35,14 +39,22 @@ impl Operator {
             return Ok(Self::at(cluster, namespace.to_str().context("E2E_OPERATOR is not UTF-8")?));
         }
         let operator = Self::at(cluster, namespace);
+        let mut installed = INSTALLED.lock().await;
+        let wanted = (namespace.to_owned(), values.iter().map(ToString::to_string).collect());
+        if installed.as_ref() == Some(&wanted) {
+            return Ok(operator);
+        }
+        *installed = None;
         let chart = Self::chart()?;
         let mut arguments =
             vec!["upgrade", "--install", RELEASE, &chart, "--create-namespace", "--wait", "--take-ownership"];
-        arguments.extend(["--timeout", "3m"]);
+        // without values, helm would keep those of the release before
+        arguments.extend(["--timeout", "3m", "--reset-values"]);
         for value in values {
             arguments.extend(["--set", value]);
         }
         operator.helm(&arguments).await?;
+        *installed = Some(wanted);
         Ok(operator)
     }
 
@@ -64,6 +76,7 @@ impl Operator {
 
     /// Removes what the chart installed.
     pub async fn uninstall(&self) -> Result<()> {
+        *INSTALLED.lock().await = None;
         self.helm(&["uninstall", RELEASE, "--wait"]).await.map(drop)
     }
 
@@ -79,8 +92,7 @@ impl Operator {
         wait_until(&format!("{replicas} operators"), LATER, async || {
             let pods = self.pods().await?;
             ensure!(pods.len() == usize::try_from(replicas)?, "{} pods", pods.len());
-            let status = self.deployments().get(RELEASE).await?.status.unwrap_or_default();
-            let ready = status.ready_replicas.unwrap_or_default();
+            let ready = self.ready().await?;
             ensure!(ready == replicas, "{ready} ready");
             Ok(())
         })
@@ -92,6 +104,38 @@ impl Operator {
         let pods: Api<Pod> = self.cluster.api(&self.namespace);
         let selector = format!("app.kubernetes.io/instance={RELEASE}");
         Ok(pods.list(&ListParams::default().labels(&selector)).await.context("cannot list pods")?.items)
+    }
+
+    /// Has its one pod run on a node.
+    pub async fn move_to(&self, node: &str) -> Result<()> {
+        let nodes: Api<Node> = Api::all(self.cluster.client.clone());
+        let others = nodes.list(&ListParams::default()).await?.into_iter().map(|other| other.name_any());
+        let others: Vec<_> = others.filter(|other| other != node).collect();
+        for other in &others {
+            self.cluster.kubectl(&["cordon", other], "").await?;
+        }
+        let moved = async {
+            self.kill().await?;
+            wait_until(&format!("the operator to be on {node}"), LATER, async || {
+                let pods = self.pods().await?;
+                let place = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+                let places: Vec<_> = pods.iter().filter_map(place).collect();
+                ensure!(places == [node], "{places:?}");
+                ensure!(self.ready().await? == 1, "not ready");
+                Ok(())
+            })
+            .await
+        };
+        let moved = moved.await;
+        for other in &others {
+            self.cluster.uncordon(other).await?;
+        }
+        moved
+    }
+
+    async fn ready(&self) -> Result<i32> {
+        let status = self.deployments().get(RELEASE).await?.status.unwrap_or_default();
+        Ok(status.ready_replicas.unwrap_or_default())
     }
 
     /// Deletes its pods at once, as a crash would.

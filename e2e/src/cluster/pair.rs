@@ -163,6 +163,27 @@ impl Pair {
         Ok(self.pods.get(&self.pod(index)).await?)
     }
 
+    /// Where clients reach the present pod of a replica, and no other.
+    pub async fn address(&self, index: usize) -> Result<String> {
+        let ip = self.get_pod(index).await?.status.and_then(|status| status.pod_ip);
+        Ok(format!("{}:11211", ip.with_context(|| format!("{} has no address", self.pod(index)))?))
+    }
+
+    /// The image that a replica's sidecar runs.
+    pub async fn sidecar_image(&self, index: usize) -> Result<String> {
+        let spec = self.get_pod(index).await?.spec.context("a pod without a spec")?;
+        let sidecar = spec.containers.into_iter().find(|container| container.name == "sidecar");
+        sidecar.and_then(|sidecar| sidecar.image).with_context(|| format!("{} has no sidecar", self.pod(index)))
+    }
+
+    /// A metric of a replica without labels.
+    pub async fn metric(&self, index: usize, name: &str) -> Result<f64> {
+        let path = format!("/api/v1/namespaces/{}/pods/{}:8080/proxy/metrics", self.namespace, self.pod(index));
+        let text = self.cluster.kubectl(&["get", "--raw", &path], "").await?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.with_context(|| format!("{} has no metric {name}", self.pod(index)))?.parse().context("a metric")
+    }
+
     /// What tells two lives of a replica's pod apart.
     pub async fn facts(&self, index: usize) -> Result<PodFacts> {
         Ok(PodFacts::of(&self.get_pod(index).await?))
@@ -173,6 +194,16 @@ impl Pair {
         let before = self.facts(index).await?;
         self.pods.delete(&self.pod(index), &DeleteParams::default()).await?;
         self.wait_replaced(index, &before).await
+    }
+
+    /// Waits until a replica is ready in another pod.
+    pub async fn wait_another(&self, index: usize, before: &PodFacts) -> Result<()> {
+        wait_until(&format!("another {}", self.pod(index)), LATER, async || {
+            let now = self.facts(index).await?;
+            ensure!(now.uid != before.uid && now.ready, "{now:?}");
+            Ok(())
+        })
+        .await
     }
 
     /// Waits until a replica is ready in another pod, or in the same one with containers started again.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
+use kube::api::{Api, ListParams};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -30,11 +30,12 @@ impl Watch {
     /// Begins to look.
     pub fn begin(pair: &Pair) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let (pods, names, shared) = (pair.pods.clone(), [pair.pod(0), pair.pod(1)], Arc::clone(&seen));
+        let selector = ListParams::default().labels(&format!("app.kubernetes.io/instance={}", pair.name));
+        let (pods, shared) = (pair.pods.clone(), Arc::clone(&seen));
         let task = tokio::spawn(async move {
             loop {
                 // an apiserver that does not answer says nothing about the pods
-                if let Ok(ready) = ready(&pods, &names).await {
+                if let Ok(ready) = ready(&pods, &selector).await {
                     let mut seen = shared.lock().unwrap_or_else(PoisonError::into_inner);
                     seen.looks += 1;
                     seen.none_ready += u64::from(ready == 0);
@@ -60,10 +61,7 @@ impl Drop for Watch {
     }
 }
 
-async fn ready(pods: &Api<Pod>, names: &[String; 2]) -> kube::Result<usize> {
-    let mut ready = 0;
-    for name in names {
-        ready += usize::from(pods.get_opt(name).await?.is_some_and(|pod| PodFacts::of(&pod).ready));
-    }
-    Ok(ready)
+/// Both pods by one list: what two reads saw may never have been.
+async fn ready(pods: &Api<Pod>, selector: &ListParams) -> kube::Result<usize> {
+    Ok(pods.list(selector).await?.iter().filter(|pod| PodFacts::of(pod).ready).count())
 }

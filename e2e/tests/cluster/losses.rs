@@ -1,7 +1,7 @@
 //! A pod deleted, a process killed: the data is back before the replica serves.
 
 use anyhow::{Result, ensure};
-use e2e::cluster::{Faults, run};
+use e2e::cluster::{Faults, run_beside};
 
 use crate::pair;
 
@@ -10,7 +10,7 @@ const ITEMS: u64 = 20_000;
 
 #[tokio::test]
 async fn a_deleted_pod_comes_back_with_all_items_and_nobody_notices() -> Result<()> {
-    run("deleted-pod", async |space| {
+    run_beside("deleted-pod", async |space| {
         let (pair, application) = pair(space).await?;
         application.fill(&pair.replica(0), "item", ITEMS).await?;
         application.check_both(&pair, "item", ITEMS).await?;
@@ -34,7 +34,7 @@ async fn a_deleted_pod_comes_back_with_all_items_and_nobody_notices() -> Result<
 
 /// Kills a process of the first replica while an application uses the pair.
 async fn killed(name: &str, container: &str) -> Result<()> {
-    run(name, async |space| {
+    run_beside(name, async |space| {
         let (pair, application) = pair(space).await?;
         application.fill(&pair.replica(1), "item", ITEMS).await?;
         application.check_both(&pair, "item", ITEMS).await?;

@@ -1,14 +1,14 @@
 //! More than one pair, and names that are taken.
 
 use anyhow::{Result, ensure};
-use e2e::cluster::{Application, LATER, OPERATOR, Operator, Pair, run, wait_until};
+use e2e::cluster::{Application, LATER, OPERATOR, Operator, Pair, run_beside, wait_until};
 use serde_json::json;
 
 use crate::pair;
 
 #[tokio::test]
 async fn pairs_of_one_name_in_two_namespaces_know_nothing_of_each_other() -> Result<()> {
-    run("two", async |space| {
+    run_beside("two", async |space| {
         let (first, application) = pair(space).await?;
         let other = format!("{}-other", space.namespace);
         space.create(&other).await?;
@@ -24,7 +24,7 @@ async fn pairs_of_one_name_in_two_namespaces_know_nothing_of_each_other() -> Res
 
 #[tokio::test]
 async fn ten_pairs_at_once() -> Result<()> {
-    run("ten", async |space| {
+    run_beside("ten", async |space| {
         Operator::install(&space.cluster, OPERATOR, &[]).await?;
         let application = Application::start(space, "application").await?;
         let mut pairs = Vec::new();
@@ -45,7 +45,7 @@ async fn ten_pairs_at_once() -> Result<()> {
 
 #[tokio::test]
 async fn a_pair_made_again_under_its_name_is_empty() -> Result<()> {
-    run("again", async |space| {
+    run_beside("again", async |space| {
         let (pair, application) = pair(space).await?;
         application.fill(&pair.replica(0), "item", 1000).await?;
         application.check(&pair.replica(1), "item", 1000).await?;
@@ -68,7 +68,7 @@ async fn a_pair_made_again_under_its_name_is_empty() -> Result<()> {
 
 #[tokio::test]
 async fn a_foreign_service_of_the_name_is_left_alone() -> Result<()> {
-    run("foreign", async |space| {
+    run_beside("foreign", async |space| {
         Operator::install(&space.cluster, OPERATOR, &[]).await?;
         let foreign = format!(
             "{{apiVersion: v1, kind: Service, metadata: {{name: cache, namespace: {}}}, spec: {{ports: [{{port: 1}}]}}}}",

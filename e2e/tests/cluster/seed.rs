@@ -1,7 +1,7 @@
 //! What must always work: what is written on one replica is read on the other.
 
 use anyhow::Result;
-use e2e::cluster::{Application, LATER, OPERATOR, Operator, Pair, run};
+use e2e::cluster::{Application, LATER, OPERATOR, Operator, Pair, run_beside};
 
 /// The smallest resource: what a newcomer applies.
 const SMALLEST: &str = "\
@@ -14,7 +14,7 @@ metadata:
 
 #[tokio::test]
 async fn five_lines_make_a_pair_that_replicates_both_ways() -> Result<()> {
-    run("seed", async |space| {
+    run_beside("seed", async |space| {
         Operator::install(&space.cluster, OPERATOR, &[]).await?;
         space.cluster.kubectl_apply(SMALLEST).await?;
         let pair = Pair::named(&space.cluster, &space.namespace, "cache");

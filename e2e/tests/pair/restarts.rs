@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use e2e::admin;
 use e2e::process::{Pair, Replica};
 use e2e::wait::wait_for;
 
@@ -122,7 +123,15 @@ fn both_processes_of_a_replica_killed() -> Result<()> {
     pair.a.wait_ready()?;
     let back = count(&pair.a)?;
     ensure!(back == 49_999, "{back} items when ready");
-    pair.wait_equal()
+    pair.wait_equal()?;
+    // keys and values of 6 bytes; the delete may have come with the resync, or before it
+    let bytes: usize = (0..50_000).map(|number| format!("fill:{number}").len() + 6).sum();
+    let metrics = pair.b.sidecar.metrics()?;
+    let [done, total] = ["rmc_resync_done_bytes", "rmc_resync_total_bytes"].map(|name| admin::metric(&metrics, name));
+    let deleted = "fill:7".len() + 6;
+    let possible = [bytes - 6, bytes - deleted].map(|bytes| Some(bytes as f64));
+    ensure!(done == total && possible.contains(&done), "{done:?} of {total:?}, not {possible:?}");
+    Ok(())
 }
 
 /// An empty replica never wins over a full one, also when its state file tells of deletes.

@@ -125,6 +125,12 @@ pub(super) fn resync(table: &mut Table<'_>, stats: &ReplicationStats) -> fmt::Re
             Unit::Bytes,
             stats.resync_bytes_done.get(),
         ),
+        (
+            "resync_total",
+            "Bytes of the running or last resync in all, as its items so far suggest",
+            Unit::Bytes,
+            stats.resync_bytes_total.get(),
+        ),
     ] {
         table.gauge(name, help, unit, value)?;
     }

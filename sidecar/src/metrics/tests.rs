@@ -23,6 +23,8 @@ fn the_names_of_the_contract_are_there() {
     replication.resync_kind.set(3);
     replication.resync_items_done.set(9);
     replication.resync_items_total.set(10);
+    replication.resync_bytes_done.set(11);
+    replication.resync_bytes_total.set(12);
     let text = scrape(stats);
     for line in [
         "rmc_ready 1",
@@ -37,6 +39,8 @@ fn the_names_of_the_contract_are_there() {
         "rmc_backlog_bytes 77",
         "rmc_resync_items_done 9",
         "rmc_resync_items_total 10",
+        "rmc_resync_done_bytes 11",
+        "rmc_resync_total_bytes 12",
         "rmc_resync{kind=\"full\"} 1",
         "rmc_records_applied_total 5",
         "rmc_records_superseded_total 6",

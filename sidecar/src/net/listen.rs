@@ -18,12 +18,12 @@ const UNIX_MODE: u32 = 0o777;
 
 /// An address that cannot be listened on.
 #[derive(Debug, Error)]
-#[error("cannot listen on {at}: {source}")]
+#[error("cannot listen on {at}: {cause}")]
 pub struct ListenError {
     /// As the user wrote it.
     at: String,
     /// Why not.
-    source: io::Error,
+    cause: io::Error,
 }
 
 /// A listening socket.
@@ -58,7 +58,7 @@ impl ClientPorts {
         let mut all: Vec<Vec<Listener>> = std::iter::repeat_with(Vec::new).take(self.workers).collect();
         let v4: Vec<u16> = self.ports.iter().filter_map(|(at, _)| v4_port(at)).collect();
         for (at, known) in &mut self.ports {
-            let failed = |source| ListenError { at: at.to_string(), source };
+            let failed = |cause| ListenError { at: at.to_string(), cause };
             match &*at {
                 Listen::Tcp(host) => {
                     if known.is_empty() {
@@ -86,11 +86,11 @@ impl ClientPorts {
     /// The first address that is wrong or in use.
     pub fn check(&self) -> Result<(), ListenError> {
         for (at, _) in &self.ports {
-            let failed = |source| ListenError { at: at.to_string(), source };
+            let failed = |cause| ListenError { at: at.to_string(), cause };
             match at {
                 Listen::Tcp(host) => {
                     for address in host.resolve().map_err(failed)? {
-                        bind(address, false, true).map(drop).or_else(absent).map_err(failed)?;
+                        bind(address, false).map(drop).or_else(absent).map_err(failed)?;
                     }
                 }
                 Listen::Unix(path) => remove_dead(path).map_err(failed)?,
@@ -114,10 +114,10 @@ impl ClientPorts {
 /// # Errors
 /// Why the last address did not work.
 pub fn replication(at: &HostPort) -> Result<(std::net::TcpListener, SocketAddr), ListenError> {
-    let failed = |source| ListenError { at: at.to_string(), source };
+    let failed = |cause| ListenError { at: at.to_string(), cause };
     let mut last = io::ErrorKind::AddrNotAvailable.into();
     for address in at.listening().map_err(failed)? {
-        match bind(address, false, false).and_then(listen) {
+        match bind(address, false).and_then(listen) {
             Ok(listener) => {
                 let address = listener.local_addr().map_err(failed)?;
                 return Ok((listener, address));
@@ -142,7 +142,7 @@ fn open_tcp(known: &mut Vec<SocketAddr>, v6_only: bool, all: &mut [Vec<Listener>
     for mut address in known.iter().copied() {
         if address.port() != 0 {
             // Sharing a port is for our workers only: it must not hide that another program has it.
-            match bind(address, v6_only, true).map(drop) {
+            match bind(address, v6_only).map(drop) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
                 Err(error) => {
@@ -183,13 +183,11 @@ fn socket(address: SocketAddr, v6_only: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn bind(address: SocketAddr, v6_only: bool, probe: bool) -> io::Result<Socket> {
+/// Fails where anybody listens on the port, shared or not. To see only whether it is free, nothing need listen: a client
+/// that came at that moment would be taken and dropped.
+fn bind(address: SocketAddr, v6_only: bool) -> io::Result<Socket> {
     let socket = socket(address, v6_only)?;
     socket.bind(&address.into())?;
-    if probe && address.port() != 0 {
-        // Two sockets that do not listen may share a port; that one of them listens is found only by trying.
-        socket.listen(1)?;
-    }
     Ok(socket)
 }
 

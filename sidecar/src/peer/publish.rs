@@ -114,6 +114,9 @@ impl Publisher {
         let known = if running { self.expected(status) } else { status.items_total };
         stats.resync_items_done.set(status.items_done);
         stats.resync_items_total.set(known);
+        let bytes = Bytes::of(status, known);
+        stats.resync_bytes_done.set(bytes.done);
+        stats.resync_bytes_total.set(bytes.total);
         let number: u64 = replicator.counters.resyncs.iter().sum();
         let before = self.resync.filter(|seen| seen.number == number);
         let mut seen = before.unwrap_or(Seen {
@@ -134,13 +137,16 @@ impl Publisher {
             let eta_s = left.checked_div(rate);
             let eta = eta_s.map_or_else(|| "unknown".to_owned(), |s| format!("{s} s"));
             let (done, total) = (status.items_done, known);
-            tracing::info!("resync of the peer ({name}): {done} of about {total} items, {rate}/s, time left {eta}");
+            tracing::info!(
+                "resync of the peer ({name}): {done} of about {total} items, {bytes}, {rate}/s, time left {eta}"
+            );
             (seen.told_ms, seen.told_items) = (now.mono_ms(), status.items_done);
         }
         let worth_a_line = status.items_done > 0 || status.kind != record::ResyncKind::Partial;
         if !running && (seen.running || before.is_none()) && worth_a_line {
             let seconds = now.mono_ms().saturating_sub(seen.begun_ms) as f64 / 1000.0;
-            tracing::info!("resync of the peer ({name}) is complete: {} items in {seconds:.1} s", status.items_done);
+            let items = status.items_done;
+            tracing::info!("resync of the peer ({name}) is complete: {items} items, {bytes}, in {seconds:.1} s");
         }
         seen.running = running;
         self.resync = Some(seen);
@@ -151,6 +157,32 @@ impl Publisher {
         match status.kind {
             record::ResyncKind::Full => status.items_total.max(self.stats.memcached.items.get()),
             record::ResyncKind::Partial | record::ResyncKind::Incremental => status.items_total,
+        }
+    }
+}
+
+/// Keys and values of a resync.
+#[derive(Clone, Copy, Debug)]
+struct Bytes {
+    done: u64,
+    /// If what comes is like what has been.
+    total: u64,
+}
+
+impl Bytes {
+    fn of(status: ResyncStatus, items: u64) -> Self {
+        let done = status.bytes_done;
+        let total = u128::from(done) * u128::from(items) / u128::from(status.items_done.max(1));
+        Self { done, total: u64::try_from(total).unwrap_or(u64::MAX).max(done) }
+    }
+}
+
+impl std::fmt::Display for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        match (self.done, self.total) {
+            (done, total) if done < total => write!(f, "{:.1} of about {:.1} MiB", mib(done), mib(total)),
+            (done, _) => write!(f, "{:.1} MiB", mib(done)),
         }
     }
 }

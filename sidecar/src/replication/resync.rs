@@ -73,6 +73,8 @@ struct Job {
     plan: Plan,
     phase: Phase,
     done: u64,
+    /// Bytes of keys and values of these.
+    bytes: u64,
     listed: u64,
     /// Items to be brought, where that is known before.
     total: u64,
@@ -132,6 +134,8 @@ pub struct ResyncStatus {
     pub kind: ResyncKind,
     /// Items queued for the peer.
     pub items_done: u64,
+    /// Bytes of their keys and values.
+    pub bytes_done: u64,
     /// Items found so far.
     pub items_total: u64,
 }
@@ -203,8 +207,8 @@ impl Replicator {
         self.counters.resyncs[plan.kind as usize] += 1;
         self.shared.journal().append_record(&Record::Mark(Mark::ResyncStart(plan.kind, self.link.peer_incarnation)));
         let (phase, recency, passes) = (Phase::Table, None, None);
-        let (done, listed, total) = (0, 0, 0);
-        let job = Job { number, plan, phase, done, listed, total, budget, budget_ms, recency, passes };
+        let (done, bytes, listed, total) = (0, 0, 0, 0);
+        let job = Job { number, plan, phase, done, bytes, listed, total, budget, budget_ms, recency, passes };
         self.resync.job = Some(job);
     }
 
@@ -329,13 +333,13 @@ impl Replicator {
             let number = job.number;
             if entry.deleted {
                 self.shared.journal().commit_record(hash, Record::Delete { key: &key, version: entry.version });
-                self.fetch_done(number, 0);
+                self.fetch_done(number, key.len());
             } else if entry.value_pending {
                 let source = Source::Table;
                 self.fetch(Fetch { key: key.into(), hash, source, job: number });
             } else {
                 self.send_touch(hash, &key, entry);
-                self.fetch_done(number, 0);
+                self.fetch_done(number, key.len());
             }
         }
     }
@@ -393,6 +397,7 @@ impl Replicator {
     fn fetch_done(&mut self, number: u64, bytes: usize) {
         if let Some(job) = self.resync.job.as_mut().filter(|job| job.number == number) {
             job.done += 1;
+            job.bytes += bytes as u64;
             job.budget = job.budget.saturating_sub(bytes as i64);
         }
     }
@@ -582,5 +587,6 @@ impl Replicator {
 }
 
 fn status(job: &Job) -> ResyncStatus {
-    ResyncStatus { kind: job.plan.kind, items_done: job.done, items_total: job.listed.max(job.done).max(job.total) }
+    let items_total = job.listed.max(job.done).max(job.total);
+    ResyncStatus { kind: job.plan.kind, items_done: job.done, bytes_done: job.bytes, items_total }
 }

@@ -37,14 +37,14 @@ pub enum StateMapError {
         path: PathBuf,
     },
     /// A file operation failed.
-    #[error("cannot {what} {}: {source}", path.display())]
+    #[error("cannot {what} {}: {cause}", path.display())]
     Io {
         /// What was tried.
         what: &'static str,
         /// On which file.
         path: PathBuf,
         /// Why it failed.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file would not fit, and a write to a full file system kills a process that writes through a map.
     #[error("{} needs {needed} bytes and its file system has {free} free", path.display())]
@@ -120,7 +120,7 @@ impl DerefMut for StateMap {
 }
 
 fn failed<'p>(what: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> StateMapError + use<'p> {
-    move |source| StateMapError::Io { what, path: path.to_owned(), source }
+    move |cause| StateMapError::Io { what, path: path.to_owned(), cause }
 }
 
 fn lock(dir: &Path) -> Result<File, StateMapError> {

@@ -4,10 +4,11 @@
 set -eu
 account=/var/run/secrets/kubernetes.io/serviceaccount
 
+# A line for each node now and whenever one changes; ends now and then, when the apiserver ends the watch.
 nodes() {
     kubectl --server="https://$CONTROL_PLANE_ENDPOINT" --certificate-authority=$account/ca.crt \
-        --token="$(cat $account/token)" get nodes \
-        -o jsonpath='{range .items[*]}{.status.addresses[?(@.type=="InternalIP")].address} {.spec.podCIDR}{"\n"}{end}'
+        --token="$(cat $account/token)" get nodes --watch \
+        -o jsonpath='{.status.addresses[?(@.type=="InternalIP")].address} {.spec.podCIDR}{"\n"}'
 }
 
 configuration() {
@@ -22,22 +23,20 @@ JSON
 }
 
 while :; do
-    if list=$(nodes); then
-        echo "$list" | while read -r address pods; do
-            [ -n "$pods" ] || continue
-            if [ "$address" != "$HOST_IP" ]; then
-                ip route replace "$pods" via "$address"
-                continue
-            fi
-            file=/etc/cni/net.d/10-pods.conflist
-            if [ "$(configuration "$pods")" != "$(cat $file 2>/dev/null)" ]; then
-                configuration "$pods" >/etc/cni/net.d/.pods
-                mv /etc/cni/net.d/.pods $file
-                echo "pods of this node: $pods"
-            fi
-            set -- POSTROUTING -s "$pods" ! -d "$POD_SUBNET" -m addrtype ! --dst-type LOCAL -j MASQUERADE
-            iptables -w -t nat -C "$@" 2>/dev/null || iptables -w -t nat -A "$@"
-        done
-    fi
-    sleep 5
+    nodes | while read -r address pods; do
+        [ -n "$pods" ] || continue
+        if [ "$address" != "$HOST_IP" ]; then
+            ip route replace "$pods" via "$address"
+            continue
+        fi
+        file=/etc/cni/net.d/10-pods.conflist
+        if [ "$(configuration "$pods")" != "$(cat $file 2>/dev/null)" ]; then
+            configuration "$pods" >/etc/cni/net.d/.pods
+            mv /etc/cni/net.d/.pods $file
+            echo "pods of this node: $pods"
+        fi
+        set -- POSTROUTING -s "$pods" ! -d "$POD_SUBNET" -m addrtype ! --dst-type LOCAL -j MASQUERADE
+        iptables -w -t nat -C "$@" 2>/dev/null || iptables -w -t nat -A "$@"
+    done
+    sleep 2
 done
