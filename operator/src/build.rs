@@ -58,7 +58,24 @@ pub struct Input<'a> {
     pub max_unavailable: u8,
 }
 
+/// Whose the objects are.
+#[derive(Clone, Copy, Debug)]
+pub struct Whose<'a> {
+    /// Name of the resource.
+    pub name: &'a str,
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its UID.
+    pub uid: &'a str,
+}
+
 impl<'a> Input<'a> {
+    /// Whose the objects are.
+    #[must_use]
+    pub fn whose(&self) -> Whose<'a> {
+        Whose { name: self.name, namespace: self.namespace, uid: self.uid }
+    }
+
     /// The names of the objects.
     #[must_use]
     pub fn names(&self) -> Names<'a> {
@@ -172,8 +189,8 @@ pub fn children(input: &Input<'_>) -> Children {
 
 /// A Secret with these texts. Whoever prints it prints keys.
 #[must_use]
-pub fn secret(input: &Input<'_>, name: String, data: BTreeMap<String, ByteString>) -> Child {
-    child(input, Kind::Secret, name, json!({"type": "Opaque", "data": data}))
+pub fn secret(whose: Whose<'_>, name: String, data: BTreeMap<String, ByteString>) -> Child {
+    owned(whose, Kind::Secret, name, json!({"type": "Opaque", "data": data}))
 }
 
 /// A hash of a part of an object, short enough for people to compare.
@@ -189,31 +206,36 @@ pub fn hex(text: &str) -> String {
     digest(&SHA256, text.as_bytes()).as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Adds to `body` what every object has.
+/// Adds to `body` what every object has, and to the StatefulSet what tells of which resource it is.
 fn child(input: &Input<'_>, kind: Kind, name: String, mut body: Value) -> Child {
-    let resource = kind.api_resource();
-    let owner = OwnerReference {
-        api_version: format!("{GROUP}/v1alpha1"),
-        kind: "ReplicatedMemcached".to_owned(),
-        name: input.name.to_owned(),
-        uid: input.uid.to_owned(),
-        controller: Some(true),
-        block_owner_deletion: Some(true),
-    };
-    body["apiVersion"] = json!(resource.api_version);
-    body["kind"] = json!(resource.kind);
-    body["metadata"]["name"] = json!(name);
-    body["metadata"]["namespace"] = json!(input.namespace);
-    body["metadata"]["ownerReferences"] = json!([owner]);
-    for (key, value) in input.names().labels() {
-        body["metadata"]["labels"][key] = json!(value);
-    }
     if kind == Kind::StatefulSet {
         body["metadata"]["annotations"][TEMPLATE] = json!(fingerprint(&body["spec"]["template"]));
         body["metadata"]["annotations"][GENERATION] = json!(input.generation.to_string());
         if let Some(update) = input.update {
             body["metadata"]["annotations"][UPDATE] = json!(update);
         }
+    }
+    owned(input.whose(), kind, name, body)
+}
+
+/// Adds to `body` what every object has.
+fn owned(whose: Whose<'_>, kind: Kind, name: String, mut body: Value) -> Child {
+    let resource = kind.api_resource();
+    let owner = OwnerReference {
+        api_version: format!("{GROUP}/v1alpha1"),
+        kind: "ReplicatedMemcached".to_owned(),
+        name: whose.name.to_owned(),
+        uid: whose.uid.to_owned(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    };
+    body["apiVersion"] = json!(resource.api_version);
+    body["kind"] = json!(resource.kind);
+    body["metadata"]["name"] = json!(name);
+    body["metadata"]["namespace"] = json!(whose.namespace);
+    body["metadata"]["ownerReferences"] = json!([owner]);
+    for (key, value) in (Names { cr: whose.name }).labels() {
+        body["metadata"]["labels"][key] = json!(value);
     }
     body["metadata"]["annotations"][APPLIED] = json!(fingerprint(&body));
     Child { kind, name, object: body }

@@ -5,6 +5,7 @@ mod caches;
 mod certificates;
 mod context;
 mod events;
+mod fence;
 mod observe;
 mod roll;
 mod update_status;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
-use kube::runtime::controller::Action;
+use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::watch;
 
@@ -23,6 +24,7 @@ use crate::api::v1alpha1::TlsMode;
 use crate::build::{self, Input};
 use crate::names::{RESYNC, UPDATE};
 use crate::rolling::Step;
+use crate::server::Health;
 use crate::sizes::Sizes;
 use crate::status::Problem;
 use crate::synced;
@@ -50,21 +52,26 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 pub async fn run(context: Context, namespace: Option<String>, concurrency: u16, mut stop: watch::Receiver<bool>) {
     let caches::Watched { controller, caches } = caches::watch(&context.client, namespace.as_deref());
     let config = kube::runtime::controller::Config::default().concurrency(concurrency).debounce(DEBOUNCE);
+    let health = Arc::clone(&context.health);
     let context = Arc::new(context.with_caches(caches));
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
     let results = controller.with_config(config).graceful_shutdown_on(stopped).run(reconcile, error_policy, context);
-    log(results).await;
+    log(results, health).await;
 }
 
-type Outcome<E> = Result<(ObjectRef<ReplicatedMemcached>, Action), E>;
+type Outcome<E> = Result<(ObjectRef<ReplicatedMemcached>, Action), controller::Error<ReconcileError, E>>;
 
-async fn log<E: std::error::Error>(results: impl Stream<Item = Outcome<E>>) {
+async fn log<E: std::error::Error + 'static>(results: impl Stream<Item = Outcome<E>>, health: Arc<Health>) {
     let mut results = std::pin::pin!(results);
     while let Some(result) = results.next().await {
         match result {
             Ok((object, _)) => tracing::debug!(%object, "reconciled"),
+            // Its objects are being removed after it. An alert on it would never end.
+            Err(controller::Error::ObjectNotFound(object)) => {
+                health.metrics.forget(object.namespace.as_deref().unwrap_or_default(), &object.name);
+            }
             // Those of a reconcile are logged where they are counted; here are those of watches, too.
             Err(error) => tracing::debug!("controller: {error}"),
         }
@@ -120,16 +127,16 @@ async fn steps(resource: &ReplicatedMemcached, context: &Context) -> Result<Acti
     };
 
     // certificates come before everything that is said to a sidecar, and go on while the resource is paused or wrong
-    let kept = match certificates::ensure(context, &pair, &pods).await {
-        Ok(kept) => Some(kept),
+    let sidecars = match certificates::ensure(context, &pair, &pods).await {
+        Ok(sidecars) => Some(sidecars),
         Err(certificates::Failed::Problem(why)) => {
             problem.get_or_insert(why);
             None
         }
         Err(certificates::Failed::Error(error)) => return Err(error),
     };
-    let talk = match &kept {
-        Some(kept) => observe::statuses(&pair, &pods, &kept.sidecars).await,
+    let talk = match &sidecars {
+        Some(sidecars) => observe::statuses(&pair, &pods, sidecars).await,
         None => observe::Talk::default(),
     };
 
@@ -150,52 +157,53 @@ async fn steps(resource: &ReplicatedMemcached, context: &Context) -> Result<Acti
             max_unavailable: u8::from(in_sync || alone),
         };
         let children = build::children(&input);
+        let blocked = problem.as_ref().is_some_and(Problem::keeps_pods_waiting);
         let own_secrets = resource.spec.replication.tls.mode == TlsMode::Managed;
-        applied = apply::all(context, &pair, &children, &pods, own_secrets).await?;
+        applied = apply::all(context, &pair, &children, &pods, (own_secrets, blocked)).await?;
         problem = problem.or(applied.problem.take());
     }
 
     // wire
     let mut told = false;
-    if let Some(kept) = &kept {
-        told = wire::tell(&pods, &talk, &kept.sidecars).await;
-        wire::resync(context, &pair, resource, annotation(RESYNC), &pods, &talk, &kept.sidecars).await;
+    let mut resync = resource.status.as_ref().and_then(|status| status.resync_requested.clone());
+    if let Some(sidecars) = &sidecars {
+        told = wire::tell(&pods, &talk, sidecars).await;
+        fence::replaced(context, &pair, &pods, &talk, sidecars);
+        resync = wire::resync(context, &pair, annotation(RESYNC), &pods, &talk, sidecars).await;
     }
 
     // roll
     let lost = roll::lost(context, &pair, &pods).await?;
     let mut step = None;
-    if !resource.spec.paused && problem.is_none() {
-        let sidecars = kept.as_ref().map(|kept| &kept.sidecars);
-        step = roll::roll(context, &pair, &pods, &talk, sidecars).await?;
+    if !resource.spec.paused && !problem.as_ref().is_some_and(Problem::keeps_pods_waiting) {
+        step = roll::roll(context, &pair, &pods, &talk, sidecars.as_ref()).await?;
     }
 
     // status
     let calm = update_status::update(
         context,
         &pair,
-        resource,
         &update_status::Outcome {
             pods: &pods,
             talk: &talk,
             problem: problem.as_ref(),
             held: applied.held,
             step: step.as_ref(),
-            resync_requested: annotation(RESYNC),
+            resync_requested: resync.as_deref(),
         },
     )
     .await?;
-    let busy = told || lost || !calm || step.as_ref().is_some_and(|step| *step != Step::Done);
+    let waiting = problem.as_ref().is_some_and(|problem| problem.reason == apply::WAITING);
+    let busy = told || lost || waiting || !calm || step.as_ref().is_some_and(|step| *step != Step::Done);
     let long = context.with_memory(pair.uid, |memory| {
         let since = memory.busy_since.filter(|_| busy);
         memory.busy_since = busy.then(|| since.unwrap_or_else(Instant::now));
         since.is_some_and(|since| since.elapsed() > PATIENCE)
     });
-    Ok(Action::requeue(match (busy, problem) {
-        (_, Some(problem)) if problem.reason == apply::WAITING => BUSY,
-        (_, Some(_)) => BROKEN,
-        (true, None) if long => SLOW,
-        (true, None) => BUSY,
-        (false, None) => CALM,
+    Ok(Action::requeue(match problem.filter(Problem::keeps_pods_waiting) {
+        Some(problem) if problem.reason != apply::WAITING => BROKEN,
+        _ if busy && long => SLOW,
+        _ if busy => BUSY,
+        _ => CALM,
     }))
 }

@@ -1,4 +1,8 @@
 //! One of several operators is active: who holds the Lease.
+//!
+//! As in client-go, a holder is gone when its Lease did not change for its duration by *our* clock. The libraries for this
+//! (kube-leader-election, kube-lease-manager) compare the holder's renewTime with our wall clock instead, so clocks that
+//! disagree by some seconds make two operators active.
 
 use std::time::Duration;
 

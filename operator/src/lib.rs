@@ -9,7 +9,7 @@
 //! | [`names`], [`quantity`], [`sizes`] | names and labels of children, amounts, what a container needs |
 //! | [`build`] | every object of a pair |
 //! | [`pods`] | what is known of the two pods |
-//! | [`wiring`], [`synced`], [`rolling`], [`update`], [`lost`], [`live`], [`tls`] | decisions: who is whose peer, which pod is next, what may be written |
+//! | [`wiring`], [`synced`], [`rolling`], [`update`], [`lost`], [`fencing`], [`live`], [`tls`] | decisions: who is whose peer, which pod is next, what may be written |
 //! | [`status`] | conditions out of what was seen |
 //!
 //! | shell | |
@@ -24,6 +24,7 @@ pub mod api;
 pub mod build;
 pub mod check;
 pub mod controller;
+pub mod fencing;
 pub mod leader;
 pub mod live;
 pub mod lost;

@@ -1,6 +1,6 @@
 //! PURE: what is there, compared with what is wanted.
 
-use kube::api::DynamicObject;
+use kube::api::ObjectMeta;
 use serde_json::Value;
 
 use crate::api::GROUP;
@@ -16,10 +16,10 @@ pub enum Owner {
     Other(String),
 }
 
-/// Whose `object` is, as seen by the resource with this name and UID.
+/// Whose the object with this metadata is, as seen by the resource with this name and UID.
 #[must_use]
-pub fn owner(object: &DynamicObject, name: &str, uid: &str) -> Owner {
-    let owners = object.metadata.owner_references.iter().flatten();
+pub fn owner(metadata: &ObjectMeta, name: &str, uid: &str) -> Owner {
+    let owners = metadata.owner_references.iter().flatten();
     match owners.into_iter().find(|owner| owner.controller == Some(true)) {
         Some(owner) if owner.uid == uid => Owner::Us,
         Some(owner)
@@ -105,9 +105,8 @@ mod tests {
     #[test]
     fn objects_of_others_are_known() {
         let object = |owner: Value| {
-            let object =
-                json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "ownerReferences": owner}});
-            serde_json::from_value::<DynamicObject>(object).unwrap()
+            let object = json!({"name": "web", "ownerReferences": owner});
+            serde_json::from_value::<ObjectMeta>(object).unwrap()
         };
         let by = |kind: &str, uid: &str| json!([{"apiVersion": "replicated-memcached.io/v1alpha1", "kind": kind, "name": "web", "uid": uid, "controller": true}]);
         assert_eq!(owner(&object(by("ReplicatedMemcached", "1")), "web", "1"), Owner::Us);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodCondition};
 
 use crate::names::CERTIFICATES;
 
@@ -37,6 +37,8 @@ pub struct PodView {
     pub deleted_at: Option<Timestamp>,
     /// It is deleted since its node is gone.
     pub node_gone: bool,
+    /// All of it has ended, and its node says so.
+    pub ended: bool,
     /// memcached runs.
     pub memcached_runs: bool,
     /// The sidecar has run at some time.
@@ -61,6 +63,7 @@ impl PodView {
         let container = |name: &str| containers.iter().find(|container| container.name == name);
         let addresses = status.pod_ips.unwrap_or_default().into_iter().filter_map(|ip| ip.ip.parse().ok()).collect();
         let ready = condition("Ready").is_some_and(|condition| condition.status == "True");
+        let deleted = metadata.deletion_timestamp.is_some();
         let grace = metadata.deletion_grace_period_seconds.unwrap_or_default();
         Self {
             name: metadata.name.clone().unwrap_or_default(),
@@ -87,6 +90,8 @@ impl PodView {
             node_gone: condition("DisruptionTarget").is_some_and(|target| {
                 target.status == "True" && target.reason.as_deref() == Some("DeletionByTaintManager")
             }),
+            ended: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))
+                || container("sidecar").is_some_and(|c| deleted && c.state.as_ref().is_some_and(has_ended)),
             memcached_runs: container("memcached").is_some_and(is_running),
             sidecar_ran: container("sidecar")
                 .is_some_and(|c| is_running(c) || c.restart_count > 0 || c.last_state.as_ref().is_some_and(has_ended)),
@@ -119,7 +124,7 @@ fn is_running(container: &ContainerStatus) -> bool {
     container.state.as_ref().is_some_and(|state| state.running.is_some())
 }
 
-fn has_ended(state: &k8s_openapi::api::core::v1::ContainerState) -> bool {
+fn has_ended(state: &ContainerState) -> bool {
     state.terminated.is_some()
 }
 

@@ -1,4 +1,7 @@
 //! Amounts of bytes and times, as people and Kubernetes write them.
+//!
+//! The library for this (kube_quantity) does not know exponents such as `1e9`, which the rules of our schema let pass, nor
+//! does it round up.
 
 /// Binary and decimal units.
 const UNITS: [(&str, u128); 12] = [

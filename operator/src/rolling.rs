@@ -5,6 +5,9 @@ use sidecar::control::protocol::Status;
 use crate::pods::PodView;
 use crate::synced;
 
+/// The phase of a sidecar that knows of a newer process with its replica id.
+const FENCED: &str = "fenced";
+
 /// What is done now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -16,6 +19,8 @@ pub enum Step {
     Evict(usize),
     /// By a delete: it holds nothing and serves nobody, and the budget would keep it for ever.
     Delete(usize),
+    /// By a delete: it takes itself for replaced, so it never serves again. The other one serves.
+    Discard(usize),
 }
 
 /// Why nothing is done now.
@@ -49,11 +54,21 @@ pub fn decide(pair: &Pair<'_>) -> Step {
             return Step::Delete(index);
         }
     }
+    for (index, status) in pair.statuses.into_iter().enumerate() {
+        let there = pair.pods.get(index).copied().flatten().is_some_and(|pod| pod.deleted_at.is_none());
+        if there && status.is_some_and(|status| status.phase == FENCED) && serves(pair, 1 - index) {
+            return Step::Discard(index);
+        }
+    }
     // The one that serves nobody first, then the second one: clients that were started first know the first one.
     let mut candidates: Vec<usize> =
         (0..2).filter(|i| pair.pods.get(*i).copied().flatten().is_some_and(outdated)).collect();
     candidates.sort_by_key(|i| (pair.pods.get(*i).copied().flatten().is_some_and(|pod| pod.ready), 1 - i));
     let Some(index) = candidates.first().copied() else { return Step::Done };
+    // What broke may be what the change is to mend, so nobody waits for it to get well.
+    if pair.pods.get(index).copied().flatten().is_some_and(is_broken) && serves(pair, 1 - index) {
+        return Step::Evict(index);
+    }
     for (other, pod) in pair.pods.iter().enumerate() {
         match pod {
             Some(pod) if pod.deleted_at.is_none() && pod.ready => {}
@@ -64,6 +79,18 @@ pub fn decide(pair: &Pair<'_>) -> Step {
         Ok(()) => Step::Evict(index),
         Err(_) => Step::Wait(Wait::NotSynced),
     }
+}
+
+/// Its pod is ready, and its sidecar says the same.
+fn serves(pair: &Pair<'_>, index: usize) -> bool {
+    let pod = pair.pods.get(index).copied().flatten();
+    let status = pair.statuses.get(index).copied().flatten();
+    pod.is_some_and(|pod| pod.ready && pod.deleted_at.is_none()) && status.is_some_and(|status| status.ready)
+}
+
+/// It serves nobody, and Kubernetes has tried in vain to start it again, such as one that needs more memory than it may have.
+fn is_broken(pod: &PodView) -> bool {
+    !pod.ready && pod.deleted_at.is_none() && pod.waiting.is_some()
 }
 
 /// It never served, and it holds nothing: memcached does not run, or nobody ever wrote to it, or it is empty.
@@ -135,8 +162,40 @@ mod tests {
         let empty = Status { items: 0, ..Status::default() };
         let pair = Pair { statuses: [Some(&synced[0]), Some(&empty)], ..pair };
         assert_eq!(decide(&pair), Step::Delete(1));
-        let was = PodView { was_ready: true, memcached_runs: false, ..crashing.clone() };
-        let pair = Pair { pods: [Some(&pod("old")), Some(&was)], ..pair };
+        let restarting = PodView { was_ready: true, memcached_runs: false, ..crashing.clone() };
+        let pair = Pair { pods: [Some(&pod("old")), Some(&restarting)], ..pair };
         assert_eq!(decide(&pair), Step::Wait(Wait::Pod(1)));
+    }
+
+    #[test]
+    fn what_crashes_again_and_again_does_not_stop_the_roll_that_mends_it() {
+        let synced = synced::tests::pair();
+        let looping = PodView { ready: false, waiting: Some("CrashLoopBackOff".to_owned()), ..pod("old") };
+        let old = pod("old");
+        let pair =
+            |first| Pair { pods: [Some(first), Some(&looping)], statuses: [Some(&synced[0]), None], revision: "new" };
+        assert_eq!(decide(&pair(&old)), Step::Evict(1));
+        assert_eq!(decide(&Pair { revision: "old", ..pair(&old) }), Step::Done, "nothing is to be mended");
+        // The other one must serve, by its own word, too.
+        let gone = PodView { ready: false, ..pod("old") };
+        assert!(matches!(decide(&pair(&gone)), Step::Wait(_)));
+        assert!(matches!(decide(&Pair { statuses: [None, None], ..pair(&old) }), Step::Wait(_)));
+        let unready = Status { ready: false, ..synced[0].clone() };
+        assert!(matches!(decide(&Pair { statuses: [Some(&unready), None], ..pair(&old) }), Step::Wait(_)));
+    }
+
+    #[test]
+    fn one_that_takes_itself_for_replaced_is_replaced() {
+        let mut statuses = synced::tests::pair();
+        statuses[1] = Status { ready: false, phase: FENCED.to_owned(), ..statuses[1].clone() };
+        let fenced = PodView { ready: false, ..pod("new") };
+        let new = pod("new");
+        assert_eq!(step([Some(&new), Some(&fenced)], &statuses), Step::Discard(1));
+        let going = PodView { deleted_at: Some(jiff::Timestamp::UNIX_EPOCH), ..fenced.clone() };
+        assert_eq!(step([Some(&new), Some(&going)], &statuses), Step::Done);
+        assert_eq!(step([None, Some(&fenced)], &statuses), Step::Done, "nobody else holds anything");
+        // The other one, on its way out: the same.
+        let going = PodView { deleted_at: Some(jiff::Timestamp::UNIX_EPOCH), ..pod("new") };
+        assert_eq!(step([Some(&going), Some(&fenced)], &statuses), Step::Done);
     }
 }

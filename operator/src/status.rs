@@ -18,6 +18,9 @@ const MESSAGE_MAX: usize = 1024;
 /// Lags below this are as none: a pair at rest measures another one each second, and its status would never rest.
 const LAG_MIN_MS: u64 = 100;
 
+/// Reason of a problem with a kind that the cluster does not know, or that the operator may not write.
+pub const MONITORING_UNAVAILABLE: &str = "MonitoringUnavailable";
+
 /// Something that somebody has to mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -25,6 +28,14 @@ pub struct Problem {
     pub reason: &'static str,
     /// What to do.
     pub message: String,
+}
+
+impl Problem {
+    /// Whether pods have to wait until it is mended: not for what only watches them.
+    #[must_use]
+    pub fn keeps_pods_waiting(&self) -> bool {
+        self.reason != MONITORING_UNAVAILABLE
+    }
 }
 
 /// Everything that is said something of.
@@ -216,7 +227,7 @@ fn progressing(seen: &Seen<'_>, ready: usize) -> Condition {
             "UpdatePending",
             "The operator was upgraded and wants other pods: give the annotation replicated-memcached.io/update a new value to roll, or change the resource".to_owned(),
         ),
-        (Some(Step::Evict(index) | Step::Delete(index)), _) => {
+        (Some(Step::Evict(index) | Step::Delete(index) | Step::Discard(index)), _) => {
             (true, "RollingUpdate", format!("{} is being replaced", name(*index)))
         }
         (Some(Step::Wait(Wait::NotSynced)), _) => {

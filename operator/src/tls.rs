@@ -1,7 +1,8 @@
 //! Certificates of a pair: its own CA, one leaf for both sidecars, and a leaf of the operator that is kept nowhere.
 //!
-//! [`decide`] is pure; [`issue`] makes keys; [`secrets`] are the Secrets that all is kept in.
+//! [`decide`] is pure, as is [`given`], for certificates of the user's own; [`issue`] makes keys; [`secrets`] are the Secrets that all is kept in.
 
+pub mod given;
 pub mod issue;
 pub mod secrets;
 

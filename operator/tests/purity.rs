@@ -10,6 +10,7 @@ const PURE: &[&str] = &[
     "api",
     "build.rs",
     "build",
+    "fencing.rs",
     "live.rs",
     "lost.rs",
     "names.rs",

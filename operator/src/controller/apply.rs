@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use kube::Api;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, Preconditions};
 
-use super::context::{Context, ReconcileError};
+use super::context::{Context, Look, ReconcileError};
 use super::observe::{Pair, Pods};
 use crate::build::{Child, Children, Kind, Orphan};
 use crate::live::{Owner, difference, owner};
-use crate::names::FIELD_MANAGER;
-use crate::status::Problem;
+use crate::names::{APPLIED, FIELD_MANAGER};
+use crate::status::{MONITORING_UNAVAILABLE, Problem};
 use crate::update::{self, Decision};
 
 /// It is looked so often whether there is anything that should not be.
 const TIDY: Duration = Duration::from_secs(600);
+/// Objects of kinds that the cluster may not know are looked at so often.
+const OPTIONAL: Duration = Duration::from_secs(60);
 /// Reason of a problem that goes by itself.
 pub(super) const WAITING: &str = "WaitingForGarbageCollection";
 
@@ -26,21 +28,24 @@ pub(super) struct Applied {
     pub(super) held: Option<update::Reason>,
 }
 
-/// Applies everything but the Secrets.
+/// Applies everything but the Secrets. `blocked`: what new pods would need is missing, or not
+/// ours.
 pub(super) async fn all(
     context: &Context,
     pair: &Pair<'_>,
     children: &Children,
     pods: &Pods,
-    own_secrets: bool,
+    (own_secrets, blocked): (bool, bool),
 ) -> Result<Applied, ReconcileError> {
     let mut applied = Applied::default();
     for child in &children.wanted {
-        // An optional kind that the cluster does not know keeps nothing else from being.
-        if let Some(problem) = one(context, pair, child).await?
-            && (applied.problem.is_none() || !child.kind.is_optional())
-        {
-            applied.problem = Some(problem);
+        let problem = match child.kind.is_optional() {
+            true => optional(context, pair, child).await?,
+            false => one(context, pair, child).await?,
+        };
+        // What keeps pods waiting is told first.
+        if problem.is_some() && applied.problem.as_ref().is_none_or(|known| !known.keeps_pods_waiting()) {
+            applied.problem = problem;
         }
     }
     let set = &children.stateful_set;
@@ -61,7 +66,8 @@ pub(super) async fn all(
             let message = format!("Pod {name} of another owner has the name of a replica; waiting until it is gone");
             applied.problem.get_or_insert(Problem { reason: WAITING, message });
         }
-        Found::Nothing if applied.problem.as_ref().is_none_or(|problem| problem.reason == UNKNOWN) => {
+        Found::Nothing if blocked => {}
+        Found::Nothing if !applied.problem.as_ref().is_some_and(Problem::keeps_pods_waiting) => {
             write(context, pair, set, None).await?;
         }
         Found::Nothing => {}
@@ -71,8 +77,22 @@ pub(super) async fn all(
     Ok(applied)
 }
 
-/// Reason of a problem with a kind that the cluster does not know, or the operator may not write.
-const UNKNOWN: &str = "MonitoringUnavailable";
+/// Applies an object of a kind that the cluster may not know. Such kinds are not watched, so it is looked now and then how they
+/// are, and whether they are known by now.
+async fn optional(context: &Context, pair: &Pair<'_>, child: &Child) -> Result<Option<Problem>, ReconcileError> {
+    let wanted = child.object["metadata"]["annotations"][APPLIED].as_str().unwrap_or_default();
+    let known = context.with_memory(pair.uid, |memory| {
+        let look = memory.optional.get(&child.kind)?;
+        (look.wanted == wanted && look.at.elapsed() < OPTIONAL).then(|| look.problem.clone())
+    });
+    if let Some(problem) = known {
+        return Ok(problem);
+    }
+    let problem = one(context, pair, child).await?;
+    let look = Look { wanted: wanted.to_owned(), at: Instant::now(), problem: problem.clone() };
+    context.with_memory(pair.uid, |memory| memory.optional.insert(child.kind, look));
+    Ok(problem)
+}
 
 /// Applies one object. What comes back keeps others from being applied, too.
 pub(super) async fn one(context: &Context, pair: &Pair<'_>, child: &Child) -> Result<Option<Problem>, ReconcileError> {
@@ -88,7 +108,7 @@ fn ignore_unknown(child: &Child, result: Result<(), ReconcileError>) -> Result<O
     match result {
         Ok(()) => Ok(None),
         Err(error) if child.kind.is_optional() && is_code(&error, &[403, 404, 405]) => Ok(Some(Problem {
-            reason: UNKNOWN,
+            reason: MONITORING_UNAVAILABLE,
             message: format!(
                 "{:?} cannot be written; install the CRDs of the Prometheus operator and let this operator write them, or switch it off: {error}",
                 child.kind
@@ -137,18 +157,26 @@ async fn find(context: &Context, pair: &Pair<'_>, kind: Kind, name: &str) -> Res
         }
     };
     let Some(live) = live else { return Ok(Found::Nothing) };
-    let problem = |reason, message| Found::Foreign(Problem { reason, message });
-    Ok(match owner(&live, pair.name, pair.uid) {
-        Owner::Us if live.metadata.deletion_timestamp.is_none() => Found::Ours(Box::new(live)),
-        Owner::Us => problem(WAITING, format!("{kind:?} {name} is being removed")),
+    Ok(match foreign(&live.metadata, pair, kind, name) {
+        Some(problem) => Found::Foreign(problem),
+        None => Found::Ours(Box::new(live)),
+    })
+}
+
+/// Why the object with this metadata is not to be used.
+pub(super) fn foreign(metadata: &ObjectMeta, pair: &Pair<'_>, kind: Kind, name: &str) -> Option<Problem> {
+    let (reason, message) = match owner(metadata, pair.name, pair.uid) {
+        Owner::Us if metadata.deletion_timestamp.is_none() => return None,
+        Owner::Us => (WAITING, format!("{kind:?} {name} is being removed")),
         Owner::Predecessor => {
-            problem(WAITING, format!("{kind:?} {name} of the deleted resource of this name is not gone yet"))
+            (WAITING, format!("{kind:?} {name} of the deleted resource of this name is not gone yet"))
         }
-        Owner::Other(who) => problem(
+        Owner::Other(who) => (
             "NameConflict",
             format!("{kind:?} {name} belongs to {who}: rename it or this resource; it was not touched"),
         ),
-    })
+    };
+    Some(Problem { reason, message })
 }
 
 async fn write(

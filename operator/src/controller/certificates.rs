@@ -13,12 +13,12 @@ use super::apply;
 use super::context::{Context, ReconcileError};
 use super::observe::{self, Pair, Pods};
 use crate::api::v1alpha1::TlsMode;
-use crate::build::{self, Input, hex};
+use crate::build::{self, Kind, Whose, hex};
 use crate::names::{CERTIFICATES, FIELD_MANAGER};
 use crate::sidecars::Sidecars;
-use crate::sizes::Sizes;
 use crate::status::Problem;
-use crate::tls::issue::{self, Certified, Purpose};
+use crate::tls::given::{self, Named};
+use crate::tls::issue::{self, Purpose};
 use crate::tls::secrets::{Authority, Data, Kept, Leaf};
 use crate::tls::{LEAF_LIFE, Step, decide};
 
@@ -28,11 +28,6 @@ const READ: Duration = Duration::from_secs(60);
 const OPERATOR_LEAF: Duration = Duration::from_secs(24 * 3600);
 /// The most steps of a rotation at once.
 const STEPS_MAX: usize = 6;
-
-/// What comes of it.
-pub(super) struct Ready {
-    pub(super) sidecars: Sidecars,
-}
 
 /// Why there is none.
 pub(super) enum Failed {
@@ -49,9 +44,10 @@ impl<E: Into<ReconcileError>> From<E> for Failed {
 }
 
 /// Makes and renews certificates, and returns what speaks with the sidecars.
-pub(super) async fn ensure(context: &Context, pair: &Pair<'_>, pods: &Pods) -> Result<Ready, Failed> {
-    match (pair.resource.spec.replication.tls.mode, &pair.resource.spec.replication.tls.secret_ref) {
-        (TlsMode::Secret, Some(name)) => given(context, pair, name).await,
+pub(super) async fn ensure(context: &Context, pair: &Pair<'_>, pods: &Pods) -> Result<Sidecars, Failed> {
+    let tls = &pair.resource.spec.replication.tls;
+    match (tls.mode, &tls.secret_ref) {
+        (TlsMode::Secret, Some(name)) => given(context, pair, pods, (name, tls.operator_secret_ref.as_deref())).await,
         _ => managed(context, pair, pods).await,
     }
 }
@@ -61,31 +57,41 @@ async fn read(context: &Context, pair: &Pair<'_>, name: &str) -> Result<Option<S
     api.get_opt(name).await.map_err(ReconcileError::api(format!("get Secret {name}")))
 }
 
-/// From a Secret of the user's.
-async fn given(context: &Context, pair: &Pair<'_>, name: &str) -> Result<Ready, Failed> {
-    let wrong = |message: String| Failed::Problem(Problem { reason: "CertificatesMissing", message });
+/// From Secrets of the user's.
+async fn given(
+    context: &Context,
+    pair: &Pair<'_>,
+    pods: &Pods,
+    (name, operator): (&str, Option<&str>),
+) -> Result<Sidecars, Failed> {
     if let Some(sidecars) = remembered(context, pair, None) {
-        return Ok(Ready { sidecars });
+        return Ok(sidecars);
     }
-    let secret = read(context, pair, name).await?;
-    let secret = secret.ok_or_else(|| {
-        wrong(format!(
-            "there is no Secret {name}; make it, with the keys ca.crt, tls.crt, tls.key, operator.crt and operator.key"
-        ))
-    })?;
-    let data: Data = secret.data.unwrap_or_default();
-    let text = |key: &str| {
-        let text = data.get(key).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok());
-        text.ok_or_else(|| wrong(format!("Secret {name} has no {key}")))
+    let problem = |reason, message| Failed::Problem(Problem { reason, message });
+    let missing =
+        |name: &str, keys| problem("CertificatesMissing", format!("there is no Secret {name}; make it, with {keys}"));
+    let replicas = read(context, pair, name).await?;
+    let replicas =
+        replicas.ok_or_else(|| missing(name, "the keys ca.crt, tls.crt and tls.key"))?.data.unwrap_or_default();
+    let own = match operator {
+        Some(name) => {
+            let secret = read(context, pair, name).await?;
+            let secret = secret.ok_or_else(|| missing(name, "the keys tls.crt and tls.key"))?;
+            Some((name, secret.data.unwrap_or_default()))
+        }
+        None => None,
     };
-    let authorities = text("ca.crt")?;
-    let leaf = Certified { certificate: text("operator.crt")?, key: text("operator.key")? };
-    let sidecars = Sidecars::new(&authorities, &leaf).map_err(|error| wrong(format!("Secret {name}: {error}")))?;
-    remember(context, pair, authorities, &sidecars);
-    Ok(Ready { sidecars })
+    let own = own.as_ref().map(|(name, data)| Named { name, data });
+    let given = given::read(Named { name, data: &replicas }, own, Timestamp::now());
+    let given = given.map_err(|wrong| problem("CertificatesInvalid", wrong.to_string()))?;
+    let sidecars = Sidecars::new(&given.authorities, &given.operator);
+    let sidecars = sidecars.map_err(|error| problem("CertificatesInvalid", format!("Secret {name}: {error}")))?;
+    annotate(context, pair, pods, &hex(&format!("{}{}", given.authorities, given.sidecar))).await;
+    remember(context, pair, given.authorities, &sidecars);
+    Ok(sidecars)
 }
 
-async fn managed(context: &Context, pair: &Pair<'_>, pods: &Pods) -> Result<Ready, Failed> {
+async fn managed(context: &Context, pair: &Pair<'_>, pods: &Pods) -> Result<Sidecars, Failed> {
     let known = context.with_memory(pair.uid, |memory| {
         memory.kept.clone().filter(|(kept, at)| at.elapsed() < READ && kept.leaf.is_some() && kept.authority.is_some())
     });
@@ -126,41 +132,35 @@ async fn managed(context: &Context, pair: &Pair<'_>, pods: &Pods) -> Result<Read
         }
     });
     if let Some(leaf) = &kept.leaf {
-        annotate(context, pair, pods, leaf).await;
+        let fingerprints = leaf.fingerprints();
+        annotate(context, pair, pods, &hex(&format!("{}{}", fingerprints.authorities, fingerprints.leaf))).await;
     }
-    let sidecars = speaker(context, pair, &kept)?;
-    Ok(Ready { sidecars })
+    Ok(speaker(context, pair, &kept)?)
 }
 
-async fn fetch(context: &Context, pair: &Pair<'_>) -> Result<Kept, ReconcileError> {
-    let data = |secret: Option<Secret>| secret.and_then(|secret| secret.data).unwrap_or_default();
-    let authority = Authority::read(&data(read(context, pair, &pair.names().ca_secret()).await?));
-    let leaf = Leaf::read(&data(read(context, pair, &pair.names().tls_secret()).await?));
+async fn fetch(context: &Context, pair: &Pair<'_>) -> Result<Kept, Failed> {
+    let authority = Authority::read(&own(context, pair, &pair.names().ca_secret()).await?);
+    let leaf = Leaf::read(&own(context, pair, &pair.names().tls_secret()).await?);
     Ok(Kept { authority, leaf })
 }
 
+/// Only what is ours: keys of others, also of a deleted resource of this name, are not used.
+async fn own(context: &Context, pair: &Pair<'_>, name: &str) -> Result<Data, Failed> {
+    let Some(secret) = read(context, pair, name).await? else { return Ok(Data::default()) };
+    match apply::foreign(&secret.metadata, pair, Kind::Secret, name) {
+        Some(problem) => Err(Failed::Problem(problem)),
+        None => Ok(secret.data.unwrap_or_default()),
+    }
+}
+
 async fn write(context: &Context, pair: &Pair<'_>, before: &Kept, after: &Kept) -> Result<(), Failed> {
-    // The sizes are of no matter to a Secret.
-    let defaults = crate::api::ReplicatedMemcachedSpec::default();
-    let sizes = Sizes::new(&defaults)
-        .map_err(|error| Failed::Problem(Problem { reason: "InvalidSpec", message: error.to_string() }))?;
-    let input = Input {
-        name: pair.name,
-        namespace: pair.namespace,
-        uid: pair.uid,
-        generation: 0,
-        update: None,
-        spec: &pair.resource.spec,
-        sizes: &sizes,
-        platform: &context.platform,
-        max_unavailable: 0,
-    };
+    let whose = Whose { name: pair.name, namespace: pair.namespace, uid: pair.uid };
     let mut secrets = Vec::new();
     if let Some(authority) = after.authority.as_ref().filter(|authority| before.authority.as_ref() != Some(authority)) {
-        secrets.push(build::secret(&input, pair.names().ca_secret(), authority.data()));
+        secrets.push(build::secret(whose, pair.names().ca_secret(), authority.data()));
     }
     if let Some(leaf) = after.leaf.as_ref().filter(|leaf| before.leaf.as_ref() != Some(leaf)) {
-        secrets.push(build::secret(&input, pair.names().tls_secret(), leaf.data()));
+        secrets.push(build::secret(whose, pair.names().tls_secret(), leaf.data()));
     }
     for secret in secrets {
         if let Some(problem) = apply::one(context, pair, &secret).await? {
@@ -171,13 +171,11 @@ async fn write(context: &Context, pair: &Pair<'_>, before: &Kept, after: &Kept) 
 }
 
 /// A mounted Secret arrives after a minute or more; a changed pod makes kubelet look at once.
-async fn annotate(context: &Context, pair: &Pair<'_>, pods: &Pods, leaf: &Leaf) {
-    let fingerprints = leaf.fingerprints();
-    let wanted = hex(&format!("{}{}", fingerprints.authorities, fingerprints.leaf));
+async fn annotate(context: &Context, pair: &Pair<'_>, pods: &Pods, wanted: &str) {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), pair.namespace);
     for pod in pods.views().into_iter().flatten() {
         // A pod that has none yet has mounted what there was when it began; it gets one, so that the next change is one.
-        if pod.certificates.as_deref() == Some(&wanted) || pod.node.is_none() || pod.deleted_at.is_some() {
+        if pod.certificates.as_deref() == Some(wanted) || pod.node.is_none() || pod.deleted_at.is_some() {
             continue;
         }
         let patch = json!({"metadata": {"uid": pod.uid, "annotations": {CERTIFICATES: wanted}}});

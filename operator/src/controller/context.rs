@@ -1,6 +1,6 @@
 //! What all reconciles share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -8,9 +8,11 @@ use kube::Client;
 use kube::runtime::events::Recorder;
 
 use super::caches::Caches;
-use crate::build::Platform;
+use crate::build::{Kind, Platform};
+use crate::fencing::Roster;
 use crate::server::Health;
 use crate::sidecars::Sidecars;
+use crate::status::Problem;
 use crate::tls::issue::CertificateError;
 use crate::tls::secrets::Kept;
 
@@ -62,10 +64,23 @@ pub(super) struct Memory {
     pub(super) sidecars: Option<(String, Instant, Sidecars)>,
     /// Since when something has been moving.
     pub(super) busy_since: Option<Instant>,
-    /// The resync that was asked for last.
-    pub(super) resync: Option<String>,
+    /// The resync that was asked for last, and which replicas have begun it.
+    pub(super) resync: Option<(String, [bool; 2])>,
+    /// Objects of kinds that the cluster may not know.
+    pub(super) optional: BTreeMap<Kind, Look>,
+    /// What ran as each replica.
+    pub(super) ran: Roster,
     /// The last step of a roll that was told in an Event.
     pub(super) step: Option<String>,
+}
+
+/// What came of applying an object that is not watched.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// The hash of what was wanted.
+    pub(super) wanted: String,
+    pub(super) at: Instant,
+    pub(super) problem: Option<Problem>,
 }
 
 /// See the module.

@@ -55,8 +55,9 @@ impl Pods {
     /// Only those of our StatefulSet.
     fn new(context: &Context, pair: &Pair<'_>, found: [Option<PodView>; 2]) -> Result<Self, ReconcileError> {
         let set = context.caches()?.get(Kind::StatefulSet, pair.namespace, pair.name);
-        let set =
-            set.filter(|set| owner(set, pair.name, pair.uid) == Owner::Us).and_then(|set| set.metadata.uid.clone());
+        let set = set
+            .filter(|set| owner(&set.metadata, pair.name, pair.uid) == Owner::Us)
+            .and_then(|set| set.metadata.uid.clone());
         let mut stranger = None;
         let ours = found.map(|pod| {
             let pod = pod?;

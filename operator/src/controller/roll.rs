@@ -30,7 +30,7 @@ pub(super) async fn roll(
         rolling::decide(&rolling::Pair { pods, statuses, revision: &revision })
     };
     let mut step = pair_of(pods, talk);
-    if let (Step::Evict(_) | Step::Delete(_), Some(sidecars)) = (&step, sidecars) {
+    if let (Step::Evict(_) | Step::Delete(_) | Step::Discard(_), Some(sidecars)) = (&step, sidecars) {
         // What was seen a moment ago may be over: now it counts.
         let pods = observe::pods_now(context, pair).await?;
         let talk = observe::statuses(pair, &pods, sidecars).await;
@@ -56,9 +56,10 @@ fn wanted_revision(context: &Context, pair: &Pair<'_>) -> Result<Option<String>,
 }
 
 async fn replace(context: &Context, pair: &Pair<'_>, pods: &Pods, step: Step) -> Result<Step, ReconcileError> {
-    let (index, evict) = match step {
-        Step::Evict(index) => (index, true),
-        Step::Delete(index) => (index, false),
+    let (index, evict, why) = match step {
+        Step::Evict(index) => (index, true, "both replicas hold the same, and the other one serves"),
+        Step::Delete(index) => (index, false, "it never served, and holds nothing"),
+        Step::Discard(index) => (index, false, "it was fenced, so it would never serve again; the other one serves"),
         other => return Ok(other),
     };
     let Some(pod) = pods.views().get(index).copied().flatten() else { return Ok(Step::Wait(Wait::Pod(index))) };
@@ -74,10 +75,11 @@ async fn replace(context: &Context, pair: &Pair<'_>, pods: &Pods, step: Step) ->
     match done.map_err(ReconcileError::api(format!("replace pod {}", pod.name))) {
         Ok(()) => {
             context.health.metrics.replaced.inc();
-            let note = match evict {
-                true => format!("{} is replaced: both replicas hold the same, and the other one serves", pod.name),
-                false => format!("{} is replaced: it never served, and holds nothing", pod.name),
+            let why = match pod.waiting.as_deref().filter(|_| evict && !pod.ready) {
+                Some(broken) => format!("the other one serves, and it does not start ({broken})"),
+                None => why.to_owned(),
             };
+            let note = format!("{} is replaced: {why}", pod.name);
             tracing::info!(namespace = pair.namespace, name = pair.name, "{note}");
             events::tell_of_pod(context, pair, pod, false, "ReplacingPod", &note).await;
             Ok(step)
@@ -118,7 +120,7 @@ async fn tell(context: &Context, pair: &Pair<'_>, step: &Step) {
         Step::Wait(Wait::NotSynced) => {
             Some(("WaitingForSync", "The roll goes on when both replicas hold the same".to_owned()))
         }
-        Step::Done | Step::Evict(_) | Step::Delete(_) => None,
+        Step::Done | Step::Evict(_) | Step::Delete(_) | Step::Discard(_) => None,
     };
     let key = note.as_ref().map(|(_, note)| note.clone());
     let news = context.with_memory(pair.uid, |memory| {

@@ -34,12 +34,8 @@ pub(super) struct Outcome<'a> {
 }
 
 /// Writes the status where it has changed; whether the pair is as it should be.
-pub(super) async fn update(
-    context: &Context,
-    pair: &Pair<'_>,
-    resource: &ReplicatedMemcached,
-    outcome: &Outcome<'_>,
-) -> Result<bool, ReconcileError> {
+pub(super) async fn update(context: &Context, pair: &Pair<'_>, outcome: &Outcome<'_>) -> Result<bool, ReconcileError> {
+    let resource = pair.resource;
     // Not what this reconcile began with: another one may have written since.
     let key = kube::runtime::reflector::ObjectRef::from_obj(resource);
     let caches = context.caches()?;

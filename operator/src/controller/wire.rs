@@ -1,8 +1,8 @@
 //! Tells the sidecars of each other, and has them bring each other everything when the user asks for it.
 
 use super::context::Context;
+use super::events;
 use super::observe::{Pair, Pods, Talk};
-use crate::api::ReplicatedMemcached;
 use crate::sidecars::Sidecars;
 use crate::wiring;
 
@@ -23,30 +23,39 @@ pub(super) async fn tell(pods: &Pods, talk: &Talk, sidecars: &Sidecars) -> bool 
     told
 }
 
-/// A new value of the annotation starts a resync of both, once. What the status says was followed is followed.
+/// A new value of the annotation starts a resync of both, once: of each when it has a link. Returns the value that was followed
+/// last.
 pub(super) async fn resync(
     context: &Context,
     pair: &Pair<'_>,
-    resource: &ReplicatedMemcached,
     asked: Option<&str>,
     pods: &Pods,
     talk: &Talk,
     sidecars: &Sidecars,
-) {
-    let Some(asked) = asked else { return };
-    let followed = resource.status.as_ref().and_then(|status| status.resync_requested.as_deref()) == Some(asked);
-    let known = context.with_memory(pair.uid, |memory| memory.resync.as_deref() == Some(asked));
+) -> Option<String> {
+    let followed = pair.resource.status.as_ref().and_then(|status| status.resync_requested.clone());
+    let Some(asked) = asked else { return followed };
     // A resource that is created with the annotation has nothing to resync yet.
-    let first = resource.status.is_none();
-    if followed || known || first {
-        return;
+    if followed.as_deref() == Some(asked) || pair.resource.status.is_none() {
+        return Some(asked.to_owned());
     }
-    for (pod, status) in pods.views().into_iter().zip(talk.statuses()) {
-        let (Some(pod), Some(_)) = (pod, status) else { continue };
+    let known = context.with_memory(pair.uid, |memory| memory.resync.clone());
+    let mut begun = known.filter(|(of, _)| of == asked).map_or([false; 2], |(_, begun)| begun);
+    let before = begun;
+    for ((pod, status), begun) in pods.views().into_iter().zip(talk.statuses()).zip(&mut begun) {
+        let (Some(pod), Some(_), false) = (pod, status, *begun) else { continue };
         match sidecars.resync(&pod.addresses).await {
-            Ok(()) => tracing::info!(pod = pod.name, "brings its peer everything, as the annotation asks for"),
-            Err(error) => tracing::warn!(pod = pod.name, "cannot resync: {error}"),
+            Ok(()) => {
+                *begun = true;
+                tracing::info!(pod = pod.name, "brings its peer everything, as the annotation asks for");
+            }
+            Err(error) => tracing::warn!(pod = pod.name, "cannot resync yet: {error}"),
         }
     }
-    context.with_memory(pair.uid, |memory| memory.resync = Some(asked.to_owned()));
+    if begun != before {
+        let note = "Each replica brings the other one everything, as the annotation asks for";
+        events::tell(context, pair, false, "ResyncRequested", "Resync", note).await;
+    }
+    context.with_memory(pair.uid, |memory| memory.resync = Some((asked.to_owned(), begun)));
+    if begun == [true; 2] { Some(asked.to_owned()) } else { followed }
 }

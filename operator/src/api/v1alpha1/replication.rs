@@ -25,16 +25,20 @@ impl Default for Replication {
 /// Certificates between the replicas and of the operator. Replication is always encrypted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [{"rule": "(has(self.mode) && self.mode == 'Secret') == has(self.secretRef)", "message": "give secretRef with mode Secret, and only then"}]))]
+#[schemars(extend("x-kubernetes-validations" = [{"rule": "(has(self.mode) && self.mode == 'Secret') == has(self.secretRef)", "message": "give secretRef with mode Secret, and only then"}, {"rule": "!has(self.operatorSecretRef) || has(self.secretRef)", "message": "give operatorSecretRef beside secretRef only"}]))]
 pub struct ReplicationTls {
     /// Managed: the operator makes a CA of this pair's own, and renews all certificates. Secret: they are in a Secret of yours.
     pub mode: TlsMode,
-    /// Name of a Secret in the namespace with ca.crt, tls.crt and tls.key for the replicas (a leaf for server and client, with the
-    /// DNS name sidecar.replicated-memcached.io), and operator.crt and operator.key for the operator (a leaf for client, with the
-    /// DNS name operator.replicated-memcached.io). Host names are not checked.
+    /// Name of a Secret in the namespace with ca.crt, tls.crt and tls.key for the replicas: a leaf for server and client, with the
+    /// DNS name sidecar.replicated-memcached.io. Host names are not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub secret_ref: Option<String>,
+    /// Name of a Secret in the namespace with tls.crt and tls.key for the operator: a leaf of the same CA for client, with the DNS
+    /// name operator.replicated-memcached.io. Absent: operator.crt and operator.key of the Secret above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub operator_secret_ref: Option<String>,
 }
 
 /// Where certificates come from.
