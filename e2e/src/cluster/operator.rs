@@ -1,6 +1,8 @@
 //! The operator as a user installs it: by its Helm chart.
 
 use std::env;
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -23,6 +25,10 @@ pub const OPERATOR: &str = "replicated-memcached";
 
 /// What this process has installed, namespace and values: most tests want the same, and helm takes seconds each time.
 static INSTALLED: Mutex<Option<(String, Vec<String>)>> = Mutex::const_new(None);
+
+/// When this process first installed an operator.
+static RUN: LazyLock<Duration> =
+    LazyLock::new(|| SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
 
 /// An operator in a namespace.
 pub struct Operator {
@@ -50,6 +56,9 @@ impl Operator {
             vec!["upgrade", "--install", RELEASE, &chart, "--create-namespace", "--wait", "--take-ownership"];
         // without values, helm would keep those of the release before
         arguments.extend(["--timeout", "3m", "--reset-values"]);
+        // an image that was built again has the same name: a pod of the one before would stay
+        let run = format!("podAnnotations.run=at-{}", RUN.as_secs());
+        arguments.extend(["--set", &run]);
         for value in values {
             arguments.extend(["--set", value]);
         }

@@ -53,8 +53,12 @@ async fn an_upgraded_operator_restarts_no_pod_until_it_is_told_to() -> Result<()
         }
         pair.settle().await?;
         watch.end()?;
-        let progress = pair.condition("Progressing").await?;
-        ensure!(progress == ("False".to_owned(), "Done".to_owned()), "{progress:?}");
+        wait_until("nothing to be left to do", LATER, async || {
+            let progress = pair.condition("Progressing").await?;
+            ensure!(progress == ("False".to_owned(), "Done".to_owned()), "{progress:?}");
+            Ok(())
+        })
+        .await?;
         let report = load.stop().await?;
         ensure!(report.errors == 0 && report.misses == 0, "{report:?}");
         application.check_both(&pair, "item", ITEMS).await
