@@ -34,6 +34,10 @@ build: tools ## Release binaries at target/release/{memcached-sidecar,memcached-
 demo-local: build ## A replicating pair of processes on this machine: writes, a crash, the data back
 	target/release/e2e demo-local
 
+.PHONY: images
+images: tools ## Build the images; with REGISTRY=registry.example.org they are pushed there. Needs docker, or root on Debian
+	@scripts/cluster/images.sh $(if $(REGISTRY),--push "$(REGISTRY)",--build-only)
+
 .PHONY: cluster
 cluster: tools ## A Kubernetes to play with: kind with three workers, our images in it; needs docker, or root on Debian
 	@scripts/cluster/up.sh

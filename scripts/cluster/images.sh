@@ -2,7 +2,8 @@
 # Builds the images of the project and of memcached, and loads what changed into the cluster.
 #
 #   images.sh                 builds, prints the sizes, loads
-#   images.sh --build-only    no cluster is needed
+#   images.sh --build-only    no cluster is needed, only docker
+#   images.sh --push REGISTRY the same, and pushes those of sidecar and operator, as REGISTRY/replicated-memcached/NAME
 #
 # The base of our images is the C library of this machine's distribution, unpacked from its packages, since the
 # programs are linked to it; IMAGE_BASE names another one. memcached is upstream's image where a registry answers, else
@@ -108,6 +109,25 @@ sizes() {
     done
 }
 
+push() {
+    local name image
+    for name in sidecar operator; do
+        image=replicated-memcached/$name:$RELEASE
+        docker tag "$image" "$1/$image"
+        docker push --quiet "$1/$image"
+    done
+}
+
+case "${1:-}" in
+"" | --build-only) ;;
+--push) [ -n "${2:-}" ] || die "usage: images.sh --push REGISTRY" ;;
+*) die "usage: images.sh [--build-only | --push REGISTRY]" ;;
+esac
+if [ -n "${1:-}" ]; then
+    mkdir -p "$CLUSTER"
+    step "docker" scripts/cluster/docker.sh up
+    use_cluster
+fi
 mkdir -p "$CONTEXT"
 all=("$MEMCACHED")
 for pair in "${OURS[@]}"; do
@@ -118,6 +138,8 @@ step "base image" base
 step "memcached's image" memcached
 step "our images" ours
 sizes "${all[@]}"
-if [ "${1:-}" != --build-only ]; then
-    step "images into the cluster" kind load docker-image "${all[@]}"
-fi
+case "${1:-}" in
+"") step "images into the cluster" kind load docker-image "${all[@]}" ;;
+--push) step "push to $2" push "$2" ;;
+--build-only) ;;
+esac

@@ -13,3 +13,4 @@ pub mod worker;
 
 pub(crate) mod reply;
 pub(crate) mod request;
+mod values;

@@ -148,7 +148,22 @@ fn pipelines() -> Vec<Case> {
             "set r 0 0 500000\r\n{}\r\nget r\r\nappend r 0 0 1\r\nx\r\nget r r\r\ndelete r\r\nget r\r\n",
             "v".repeat(500_000)
         )),
+        long_values(),
     ]
+}
+
+/// Values that arrive in pieces, of lengths at which a piece ends before, within and behind the end of a value.
+fn long_values() -> Case {
+    let lengths = [16_383, 16_384, 65_490, 65_503, 65_504, 65_505, 65_506, 65_520, 131_072, 900_000];
+    let mut case = Case::new("pipeline", "long values");
+    let mut all = String::new();
+    for length in lengths {
+        let value: String = ('a'..='w').cycle().take(length).collect();
+        case = case.ask(format!("set l{length} 7 0 {length}\r\n{value}\r\nget l{length}\r\n"));
+        all += &format!(" l{length}");
+    }
+    case.ask(format!("get{all} missing\r\ngets{all}\r\ngat 1000{all}\r\ngats 1000 missing{all}\r\nversion\r\n"))
+        .last(format!("get{all}\r\nget{all}\r\nversion\r\nquit\r\n"))
 }
 
 fn all(suite: Suite) -> Result<()> {

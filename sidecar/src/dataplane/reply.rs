@@ -8,7 +8,7 @@ use super::session::State;
 use super::worker::{Change, UpstreamError, Worker};
 use crate::clock::{Now, Version};
 use crate::protocol::encode;
-use crate::protocol::response::{self, Meta, MetaCode, Response, Value};
+use crate::protocol::response::{self, Meta, MetaCode, Response};
 use crate::replication::journal::Journal;
 use crate::replication::record::{Expiry, Record};
 use crate::rules::Rule;
@@ -43,19 +43,7 @@ impl Worker {
         for (hold, record) in std::mem::take(&mut self.late) {
             self.log(&mut batch, hold, &record);
         }
-        let mut at = 0;
-        let result = loop {
-            match response::parse(bytes.get(at..).unwrap_or_default()) {
-                Ok(None) => break Ok(at),
-                Ok(Some((response, len))) => {
-                    if let Err(error) = self.answer(&response, &mut batch, now) {
-                        break Err(error);
-                    }
-                    at += len;
-                }
-                Err(error) => break Err(error.into()),
-            }
-        };
+        let result = self.answers(bytes, &mut batch, now);
         let logged = batch.journal.is_some();
         drop(batch);
         self.publish_pending();
@@ -64,6 +52,16 @@ impl Worker {
         }
         self.resume_touched(now);
         result
+    }
+
+    fn answers(&mut self, bytes: &[u8], batch: &mut Batch<'_>, now: Now) -> Result<usize, UpstreamError> {
+        let mut at = self.pass_on(bytes)?;
+        loop {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let Some((response, len)) = response::parse(rest)? else { return Ok(at + self.begin_value(rest)?) };
+            self.answer(&response, batch, now)?;
+            at += len;
+        }
     }
 
     fn resume_touched(&mut self, now: Now) {
@@ -176,38 +174,6 @@ impl Worker {
     fn put_line(&mut self, id: SessionId, line: &[u8]) {
         self.put(id, line);
         self.put(id, b"\r\n");
-    }
-
-    /// One hit; `false` when none was asked for.
-    fn value(&mut self, id: SessionId, what: &mut What, value: &Value<'_>) -> bool {
-        let version = value.cas.map(Version::of_item);
-        let (strip, hide) = match what {
-            What::Values { strip_cas, hide, .. } => (*strip_cas, *hide),
-            What::Touched { strip_cas, hide, hit, .. } => {
-                if version > *hide {
-                    *hit = version;
-                }
-                (*strip_cas, *hide)
-            }
-            _ => return false,
-        };
-        if hide.is_some() && version <= hide {
-            return true;
-        }
-        self.value.saw(value.raw.len());
-        let Some(session) = self.session(id) else { return true };
-        session.values_now += value.raw.len();
-        if !strip {
-            session.output.extend_from_slice(value.raw);
-            return true;
-        }
-        let (header, data) = value.raw.split_at_checked(value.header_len).unwrap_or_default();
-        let words = header.strip_suffix(b"\r\n").unwrap_or(header);
-        let without = words.iter().rposition(|b| *b == b' ').and_then(|at| words.get(..at)).unwrap_or(words);
-        session.output.extend_from_slice(without);
-        session.output.extend_from_slice(b"\r\n");
-        session.output.extend_from_slice(data);
-        true
     }
 
     fn end_of_values(&mut self, id: SessionId, response: &Response<'_>, last: bool) -> Result<(), UpstreamError> {

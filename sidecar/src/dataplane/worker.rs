@@ -13,6 +13,7 @@ use super::expect::{Expected, Hold, SessionId, What};
 use super::queue::ByteQueue;
 use super::session::{ANSWER, Session, State, Then};
 use super::stripes::{Mode, Party, Stripe};
+use super::values::Rest;
 use crate::clock::{Now, Version};
 use crate::guess::Guess;
 use crate::protocol::reply::Farewell;
@@ -79,6 +80,8 @@ pub struct Worker {
     pub(super) limits: Option<Limits>,
     pub(super) upstream: Vec<u8>,
     pub(super) expected: VecDeque<Expected>,
+    /// What follows of the hit that comes in pieces; it belongs to the first of those expected.
+    pub(super) rest: Option<Rest>,
     /// The records of the writes in flight, in their order.
     pub(super) records: ByteQueue,
     /// Their versions; the first is the oldest.
@@ -111,6 +114,7 @@ impl Worker {
             limits: None,
             upstream: Vec::new(),
             expected: VecDeque::new(),
+            rest: None,
             records: ByteQueue::default(),
             versions: VecDeque::new(),
             orphans: Vec::new(),
@@ -252,6 +256,7 @@ impl Worker {
     /// their writes keep their stripes until [`Worker::upstream_connected`].
     pub fn upstream_lost(&mut self) {
         self.limits = None;
+        self.rest = None;
         self.upstream.clear();
         self.saved.clear();
         for Expected { session, what } in std::mem::take(&mut self.expected) {

@@ -163,10 +163,30 @@ fn take_value(behind: &[u8], len: u64) -> Result<Tail<'_>, ResponseError> {
     if len > MAX_RESPONSE_VALUE {
         return Err(ResponseError::BadHeader);
     }
-    match behind.split_at_checked(len as usize) {
-        Some((data, [b'\r', b'\n', ..])) => Ok(Tail::Complete(data)),
-        Some((_, [] | [b'\r'])) | None => Ok(Tail::Incomplete),
-        Some(_) => Err(ResponseError::BadValueEnd),
+    let Some((data, behind)) = behind.split_at_checked(len as usize) else { return Ok(Tail::Incomplete) };
+    Ok(value_end(behind)?.map_or(Tail::Incomplete, |_| Tail::Complete(data)))
+}
+
+/// The words of a `VALUE` line.
+struct ClassicHeader<'a> {
+    key: &'a [u8],
+    flags: u32,
+    len: u64,
+    cas: Option<u64>,
+}
+
+impl<'a> ClassicHeader<'a> {
+    fn parse(words: &'a [u8]) -> Result<Self, ResponseError> {
+        let mut words = words.split(|byte| *byte == b' ');
+        let key = words.next().ok_or(ResponseError::BadHeader)?;
+        let flags = number(words.next())?;
+        let len = number(words.next())?;
+        let cas = words.next().map(|word| number(Some(word))).transpose()?;
+        let flags = u32::try_from(flags).map_err(|_| ResponseError::BadHeader)?;
+        if words.next().is_some() || len > MAX_RESPONSE_VALUE {
+            return Err(ResponseError::BadHeader);
+        }
+        Ok(Self { key, flags, len, cas })
     }
 }
 
@@ -176,21 +196,50 @@ fn classic_value<'a>(
     behind: &'a [u8],
     header_len: usize,
 ) -> Result<Option<(Response<'a>, usize)>, ResponseError> {
-    let mut words = words.split(|byte| *byte == b' ');
-    let key = words.next().ok_or(ResponseError::BadHeader)?;
-    let flags = number(words.next())?;
-    let len = number(words.next())?;
-    let cas = words.next().map(|word| number(Some(word))).transpose()?;
-    let flags = u32::try_from(flags).map_err(|_| ResponseError::BadHeader)?;
-    if words.next().is_some() {
-        return Err(ResponseError::BadHeader);
-    }
+    let ClassicHeader { key, flags, len, cas } = ClassicHeader::parse(words)?;
     let Tail::Complete(data) = take_value(behind, len)? else {
         return Ok(None);
     };
     let total = header_len + data.len() + 2;
     let value = Value { key, flags, cas, data, raw: input.get(..total).unwrap_or(input), header_len };
     Ok(Some((Response::Value(value), total)))
+}
+
+/// The first line of a hit whose value is still coming.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening<'a> {
+    /// The line with its line end.
+    pub header: &'a [u8],
+    /// CAS, if it was asked for.
+    pub cas: Option<u64>,
+    /// Bytes of the value, without its line end.
+    pub len: usize,
+}
+
+/// Reads such a line where [`parse`] needs more bytes. `None`: it is something else, or incomplete itself.
+///
+/// # Errors
+/// When the bytes are not an answer of memcached.
+pub fn opening(input: &[u8]) -> Result<Option<Opening<'_>>, ResponseError> {
+    let Some(words) = input.strip_prefix(b"VALUE ") else { return Ok(None) };
+    let window = words.get(..MAX_RESPONSE_LINE).unwrap_or(words);
+    let Some(end) = memchr::memchr(b'\n', window) else { return Ok(None) };
+    let line = words.get(..end).unwrap_or_default();
+    let ClassicHeader { len, cas, .. } = ClassicHeader::parse(line.strip_suffix(b"\r").unwrap_or(line))?;
+    let header = input.get(..b"VALUE ".len() + end + 1).unwrap_or(input);
+    Ok(Some(Opening { header, cas, len: len as usize }))
+}
+
+/// Whether a value ends here: `None` where that cannot be seen yet.
+///
+/// # Errors
+/// There is something else.
+pub fn value_end(input: &[u8]) -> Result<Option<usize>, ResponseError> {
+    match input {
+        [b'\r', b'\n', ..] => Ok(Some(2)),
+        [] | [b'\r'] => Ok(None),
+        _ => Err(ResponseError::BadValueEnd),
+    }
 }
 
 fn meta_value<'a>(

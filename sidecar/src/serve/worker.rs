@@ -28,8 +28,8 @@ use crate::time::HostClock;
 pub(super) const SCRATCH: usize = 64 << 10;
 /// Smaller changes of what a client costs are not told to the other workers: most requests are answered at once.
 const ACCOUNTED: usize = 4 << 10;
-/// Capacity that a client's output keeps while it is busy.
-const OUTPUT_KEEP: usize = 64 << 10;
+/// Capacity that a client's output keeps while it is busy: what is read of memcached at once fits, with a line before it.
+const OUTPUT_KEEP: usize = 2 * super::upstream::READ;
 /// Bytes waiting for memcached above which no client is read, since memcached itself is behind.
 pub(super) const UPSTREAM_HIGH: usize = 4 << 20;
 /// A client that did nothing for so many seconds gives back the memory kept for its next request.

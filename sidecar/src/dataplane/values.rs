@@ -1,0 +1,115 @@
+//! Hits on their way to a client: whole, or piece by piece where they are long, so that a long value takes no buffer of
+//! its size and its first bytes do not wait for its last ones.
+
+use super::expect::{Expected, SessionId, What};
+use super::worker::{UpstreamError, Worker};
+use crate::clock::Version;
+use crate::protocol::response::{self, Opening, Value};
+
+/// Values of so many bytes are passed on before they are complete. In the simulation that is all that come in pieces.
+const PIECEWISE_FROM: usize = if cfg!(feature = "simulation") { 1 } else { 16 << 10 };
+
+/// What follows of a hit whose first line is passed on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rest {
+    /// Bytes of the value.
+    left: usize,
+    /// Who gets them; nobody where the hit is hidden.
+    to: Option<SessionId>,
+}
+
+/// What becomes of a hit.
+enum Hit {
+    Hidden,
+    Shown { strip_cas: bool },
+}
+
+/// `None`: no hit was asked for.
+fn hit(what: &mut What, version: Option<Version>) -> Option<Hit> {
+    let (strip_cas, hide) = match what {
+        What::Values { strip_cas, hide, .. } => (*strip_cas, *hide),
+        What::Touched { strip_cas, hide, hit, .. } => {
+            if version > *hide {
+                *hit = version;
+            }
+            (*strip_cas, *hide)
+        }
+        _ => return None,
+    };
+    let hidden = hide.is_some() && version <= hide;
+    Some(if hidden { Hit::Hidden } else { Hit::Shown { strip_cas } })
+}
+
+/// The first line of a hit without its CAS.
+fn put_without_cas(output: &mut Vec<u8>, header: &[u8]) {
+    let words = header.strip_suffix(b"\r\n").unwrap_or(header);
+    let without = words.iter().rposition(|b| *b == b' ').and_then(|at| words.get(..at)).unwrap_or(words);
+    output.extend_from_slice(without);
+    output.extend_from_slice(b"\r\n");
+}
+
+impl Worker {
+    /// One hit; `false` when none was asked for.
+    pub(super) fn value(&mut self, id: SessionId, what: &mut What, value: &Value<'_>) -> bool {
+        let strip_cas = match hit(what, value.cas.map(Version::of_item)) {
+            None => return false,
+            Some(Hit::Hidden) => return true,
+            Some(Hit::Shown { strip_cas }) => strip_cas,
+        };
+        self.value.saw(value.raw.len());
+        let Some(session) = self.session(id) else { return true };
+        session.values_now += value.raw.len();
+        if !strip_cas {
+            session.output.extend_from_slice(value.raw);
+            return true;
+        }
+        let (header, data) = value.raw.split_at_checked(value.header_len).unwrap_or_default();
+        put_without_cas(&mut session.output, header);
+        session.output.extend_from_slice(data);
+        true
+    }
+
+    /// An answer that is not complete: if it is a long hit, its first line and what there is of it are passed on. Returns
+    /// how many bytes are done with.
+    pub(super) fn begin_value(&mut self, bytes: &[u8]) -> Result<usize, UpstreamError> {
+        let Some(opening) = response::opening(bytes)?.filter(|opening| opening.len >= PIECEWISE_FROM) else {
+            return Ok(0);
+        };
+        let Opening { header, cas, len } = opening;
+        let Some(Expected { session, what }) = self.expected.front_mut() else { return Err(UpstreamError::Unexpected) };
+        let id = *session;
+        let found = hit(what, cas.map(Version::of_item)).ok_or(UpstreamError::Unexpected)?;
+        let mut rest = Rest { left: len, to: None };
+        if let Hit::Shown { strip_cas } = found {
+            self.value.saw(header.len() + len);
+            if let Some(session) = self.session(id) {
+                session.values_now += header.len() + len;
+                match strip_cas {
+                    true => put_without_cas(&mut session.output, header),
+                    false => session.output.extend_from_slice(header),
+                }
+                rest.to = Some(id);
+            }
+        }
+        self.rest = Some(rest);
+        let passed = self.pass_on(bytes.get(header.len()..).unwrap_or_default())?;
+        Ok(header.len() + passed)
+    }
+
+    /// Goes on with the hit that comes in pieces, if there is one; returns how many bytes are done with.
+    pub(super) fn pass_on(&mut self, bytes: &[u8]) -> Result<usize, UpstreamError> {
+        let Some(Rest { left, to }) = self.rest else { return Ok(0) };
+        let (piece, behind) = bytes.split_at_checked(left).unwrap_or((bytes, &[]));
+        let whole = piece.len() == left;
+        let end = if whole { response::value_end(behind)? } else { None };
+        if let Some(id) = to
+            && let Some(session) = self.session(id)
+        {
+            session.output.extend_from_slice(piece);
+            session.output.extend_from_slice(behind.get(..end.unwrap_or(0)).unwrap_or_default());
+            self.touch(id);
+        }
+        self.rest = end.is_none().then_some(Rest { left: left - piece.len(), to });
+        Ok(piece.len() + end.unwrap_or(0))
+    }
+}
