@@ -21,6 +21,8 @@ helm_fits() {
 }
 
 mkdir -p "$BIN"
+# a shell that uses the cluster has what was chosen before on its PATH: that is no choice
+PATH=${PATH//"$BIN:"/}
 chosen=()
 for pair in kind:clients kubectl:kubernetes helm:clients; do
     program=${pair%%:*} module=${pair##*:}
