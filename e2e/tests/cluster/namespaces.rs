@@ -25,15 +25,18 @@ async fn an_operator_for_one_namespace_leaves_the_others_alone() -> Result<()> {
 }
 
 async fn watched(space: &e2e::cluster::Space, other: &str) -> Result<()> {
-    let may = async |verb: &str, what: &str, namespace: &str| {
+    let may = async |what: &[&str], namespace: &str| {
         let account = format!("system:serviceaccount:{OPERATOR}:{OPERATOR}");
-        let question = ["auth", "can-i", verb, what, "--namespace", namespace, "--as", &account];
+        let question = [&["auth", "can-i"], what, &["--namespace", namespace, "--as", &account]].concat();
         // kubectl exits with 1 for no
         space.cluster.kubectl(&question, "").await.is_ok_and(|answer| answer.trim() == "yes")
     };
-    ensure!(may("get", "secrets", &space.namespace).await && !may("get", "secrets", other).await);
-    ensure!(may("create", "pods/eviction", &space.namespace).await && !may("create", "pods/eviction", other).await);
-    ensure!(!may("list", "secrets", &space.namespace).await && !may("list", "pods", "kube-system").await);
+    for what in [&["get", "secrets"][..], &["create", "pods", "--subresource=eviction"]] {
+        ensure!(may(what, &space.namespace).await, "{what:?} is refused in its namespace");
+        ensure!(!may(what, other).await, "{what:?} is allowed in another namespace");
+    }
+    ensure!(!may(&["list", "secrets"], &space.namespace).await, "it may list secrets");
+    ensure!(!may(&["list", "pods"], "kube-system").await, "it may list pods of the system");
 
     let ignored = Pair::apply_in(&space.cluster, other, "ignored", json!({})).await?;
     let pair = Pair::apply(space, "cache", json!({})).await?;
