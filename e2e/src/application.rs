@@ -115,6 +115,10 @@ impl Compared {
     }
 }
 
+/// How often a connection that breaks while items are written is made anew: where the whole machine stands still for
+/// seconds, sidecars close their clients.
+const RECONNECTS: u32 = 3;
+
 /// Connects the library to one server: one connection, deadlines on everything.
 pub fn connect(server: &str) -> Result<Client, MemcacheError> {
     Client::builder()
@@ -174,10 +178,17 @@ fn each(range: &Range) -> impl Iterator<Item = Item> {
 
 /// Writes the items of a range.
 fn fill(range: &Range) -> Result<Compared> {
-    let client = connect(&range.server)?;
+    let mut client = connect(&range.server)?;
     let mut done = Compared::default();
+    let mut reconnects = 0;
     for item in each(range) {
-        client.set(&item.key, &item, item.ttl).with_context(|| format!("set {}", item.key))?;
+        while let Err(error) = client.set(&item.key, &item, item.ttl) {
+            if reconnects == RECONNECTS {
+                return Err(error).with_context(|| format!("set {}", item.key));
+            }
+            reconnects += 1;
+            client = connect(&range.server)?;
+        }
         done.good += 1;
     }
     Ok(done)
