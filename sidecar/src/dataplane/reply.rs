@@ -78,9 +78,9 @@ impl Worker {
         let Some(mut front) = self.expected.pop_front() else { return Err(UpstreamError::Unexpected) };
         let id = front.session;
         if let Response::Value(value) = response {
-            let known = self.value(id, &mut front.what, value);
+            let passed = self.value(id, &mut front.what, value);
             self.expected.push_front(front);
-            return if known { Ok(()) } else { Err(UpstreamError::Unexpected) };
+            return passed;
         }
         match front.what {
             What::Values { last, .. } => self.end_of_values(id, response, last)?,

@@ -1,7 +1,8 @@
 //! Hits on their way to a client: whole, or piece by piece where they are long, so that a long value takes no buffer of
 //! its size and its first bytes do not wait for its last ones.
 
-use super::expect::{Expected, SessionId, What};
+use super::expect::{SessionId, What};
+use super::session::Session;
 use super::worker::{UpstreamError, Worker};
 use crate::clock::Version;
 use crate::protocol::response::{self, Opening, Value};
@@ -49,24 +50,38 @@ fn put_without_cas(output: &mut Vec<u8>, header: &[u8]) {
 }
 
 impl Worker {
-    /// One hit; `false` when none was asked for.
-    pub(super) fn value(&mut self, id: SessionId, what: &mut What, value: &Value<'_>) -> bool {
-        let strip_cas = match hit(what, value.cas.map(Version::of_item)) {
-            None => return false,
-            Some(Hit::Hidden) => return true,
-            Some(Hit::Shown { strip_cas }) => strip_cas,
-        };
-        self.value.saw(value.raw.len());
-        let Some(session) = self.session(id) else { return true };
-        session.values_now += value.raw.len();
-        if !strip_cas {
-            session.output.extend_from_slice(value.raw);
-            return true;
+    /// Where a hit of `len` bytes goes, and whether without its CAS; `None`: nobody gets it.
+    fn hit(
+        &mut self,
+        id: SessionId,
+        what: &mut What,
+        cas: Option<u64>,
+        len: usize,
+    ) -> Result<Option<(&mut Session, bool)>, UpstreamError> {
+        match hit(what, cas.map(Version::of_item)) {
+            None => Err(UpstreamError::Unexpected),
+            Some(Hit::Hidden) => Ok(None),
+            Some(Hit::Shown { strip_cas }) => {
+                self.value.saw(len);
+                let Some(session) = self.session(id) else { return Ok(None) };
+                session.values_now += len;
+                Ok(Some((session, strip_cas)))
+            }
         }
-        let (header, data) = value.raw.split_at_checked(value.header_len).unwrap_or_default();
-        put_without_cas(&mut session.output, header);
-        session.output.extend_from_slice(data);
-        true
+    }
+
+    /// One hit.
+    pub(super) fn value(&mut self, id: SessionId, what: &mut What, value: &Value<'_>) -> Result<(), UpstreamError> {
+        match self.hit(id, what, value.cas, value.raw.len())? {
+            None => {}
+            Some((session, false)) => session.output.extend_from_slice(value.raw),
+            Some((session, true)) => {
+                let (header, data) = value.raw.split_at_checked(value.header_len).unwrap_or_default();
+                put_without_cas(&mut session.output, header);
+                session.output.extend_from_slice(data);
+            }
+        }
+        Ok(())
     }
 
     /// An answer that is not complete: if it is a long hit, its first line and what there is of it are passed on. Returns
@@ -76,22 +91,21 @@ impl Worker {
             return Ok(0);
         };
         let Opening { header, cas, len } = opening;
-        let Some(Expected { session, what }) = self.expected.front_mut() else { return Err(UpstreamError::Unexpected) };
-        let id = *session;
-        let found = hit(what, cas.map(Version::of_item)).ok_or(UpstreamError::Unexpected)?;
-        let mut rest = Rest { left: len, to: None };
-        if let Hit::Shown { strip_cas } = found {
-            self.value.saw(header.len() + len);
-            if let Some(session) = self.session(id) {
-                session.values_now += header.len() + len;
+        let mut front = self.expected.pop_front().ok_or(UpstreamError::Unexpected)?;
+        let id = front.session;
+        let hit = self.hit(id, &mut front.what, cas, header.len() + len);
+        let shown = hit.map(|hit| match hit {
+            None => false,
+            Some((session, strip_cas)) => {
                 match strip_cas {
                     true => put_without_cas(&mut session.output, header),
                     false => session.output.extend_from_slice(header),
                 }
-                rest.to = Some(id);
+                true
             }
-        }
-        self.rest = Some(rest);
+        });
+        self.expected.push_front(front);
+        self.rest = Some(Rest { left: len, to: shown?.then_some(id) });
         let passed = self.pass_on(bytes.get(header.len()..).unwrap_or_default())?;
         Ok(header.len() + passed)
     }
