@@ -43,30 +43,43 @@ pub struct Pair<'a> {
     pub revision: &'a str,
 }
 
+impl<'a> Pair<'a> {
+    fn pod(&self, index: usize) -> Option<&'a PodView> {
+        self.pods.get(index).copied().flatten()
+    }
+
+    fn status(&self, index: usize) -> Option<&'a Status> {
+        self.statuses.get(index).copied().flatten()
+    }
+
+    /// Its pod is ready, and its sidecar says the same.
+    fn serves(&self, index: usize) -> bool {
+        self.pod(index).is_some_and(|pod| pod.ready && pod.deleted_at.is_none())
+            && self.status(index).is_some_and(|status| status.ready)
+    }
+}
+
 /// Decides. A pod that holds anything goes only while the other one holds the same and serves.
 #[must_use]
 pub fn decide(pair: &Pair<'_>) -> Step {
     let outdated = |pod: &PodView| pod.revision != pair.revision;
     // What was never of use does not keep anybody waiting, whatever the other one is like.
-    for (index, (pod, status)) in pair.pods.iter().zip(pair.statuses).enumerate() {
-        if let Some(pod) = pod.filter(|pod| outdated(pod) && pod.deleted_at.is_none() && is_useless(pod, status)) {
-            let _ = pod;
-            return Step::Delete(index);
-        }
+    let useless = |pod: &PodView, status| outdated(pod) && pod.deleted_at.is_none() && is_useless(pod, status);
+    if let Some(index) = (0..2).find(|i| pair.pod(*i).is_some_and(|pod| useless(pod, pair.status(*i)))) {
+        return Step::Delete(index);
     }
-    for (index, status) in pair.statuses.into_iter().enumerate() {
-        let there = pair.pods.get(index).copied().flatten().is_some_and(|pod| pod.deleted_at.is_none());
-        if there && status.is_some_and(|status| status.phase == FENCED) && serves(pair, 1 - index) {
-            return Step::Discard(index);
-        }
+    let fenced = |index| {
+        pair.pod(index).is_some_and(|pod| pod.deleted_at.is_none())
+            && pair.status(index).is_some_and(|status| status.phase == FENCED)
+    };
+    if let Some(index) = (0..2).find(|i| fenced(*i) && pair.serves(1 - i)) {
+        return Step::Discard(index);
     }
     // The one that serves nobody first, then the second one: clients that were started first know the first one.
-    let mut candidates: Vec<usize> =
-        (0..2).filter(|i| pair.pods.get(*i).copied().flatten().is_some_and(outdated)).collect();
-    candidates.sort_by_key(|i| (pair.pods.get(*i).copied().flatten().is_some_and(|pod| pod.ready), 1 - i));
-    let Some(index) = candidates.first().copied() else { return Step::Done };
+    let candidates = (0..2).filter_map(|i| pair.pod(i).filter(|pod| outdated(pod)).map(|pod| (i, pod)));
+    let Some((index, pod)) = candidates.min_by_key(|(i, pod)| (pod.ready, 1 - i)) else { return Step::Done };
     // What broke may be what the change is to mend, so nobody waits for it to get well.
-    if pair.pods.get(index).copied().flatten().is_some_and(is_broken) && serves(pair, 1 - index) {
+    if is_broken(pod) && pair.serves(1 - index) {
         return Step::Evict(index);
     }
     for (other, pod) in pair.pods.iter().enumerate() {
@@ -79,13 +92,6 @@ pub fn decide(pair: &Pair<'_>) -> Step {
         Ok(()) => Step::Evict(index),
         Err(_) => Step::Wait(Wait::NotSynced),
     }
-}
-
-/// Its pod is ready, and its sidecar says the same.
-fn serves(pair: &Pair<'_>, index: usize) -> bool {
-    let pod = pair.pods.get(index).copied().flatten();
-    let status = pair.statuses.get(index).copied().flatten();
-    pod.is_some_and(|pod| pod.ready && pod.deleted_at.is_none()) && status.is_some_and(|status| status.ready)
 }
 
 /// It serves nobody, and Kubernetes has tried in vain to start it again, such as one that needs more memory than it may have.

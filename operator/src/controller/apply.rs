@@ -28,8 +28,7 @@ pub(super) struct Applied {
     pub(super) held: Option<update::Reason>,
 }
 
-/// Applies everything but the Secrets. `blocked`: what new pods would need is missing, or not
-/// ours.
+/// Applies everything but the Secrets. `blocked`: what new pods would need is missing, or not ours.
 pub(super) async fn all(
     context: &Context,
     pair: &Pair<'_>,
