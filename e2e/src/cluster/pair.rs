@@ -124,6 +124,17 @@ impl Pair {
         .await
     }
 
+    /// Waits for a condition's status and reason.
+    pub async fn wait_for_reason(&self, kind: &str, status: &str, reason: &str) -> Result<()> {
+        let what = format!("{kind} of {}/{} to be {status}, {reason}", self.namespace, self.name);
+        wait_until(&what, LATER, async || {
+            let seen = self.condition(kind).await?;
+            ensure!(seen == (status.to_owned(), reason.to_owned()), "{} {}", seen.0, seen.1);
+            Ok(())
+        })
+        .await
+    }
+
     /// Waits until both replicas are ready and the status, for the present spec, says Available and Synced.
     pub async fn settle(&self) -> Result<()> {
         wait_until(&format!("{}/{} to be whole", self.namespace, self.name), LATER, async || {
@@ -189,6 +200,11 @@ impl Pair {
         Ok(PodFacts::of(&self.get_pod(index).await?))
     }
 
+    /// The same of both.
+    pub async fn both_facts(&self) -> Result<[PodFacts; 2]> {
+        Ok([self.facts(0).await?, self.facts(1).await?])
+    }
+
     /// Deletes a replica's pod and waits until another one is ready.
     pub async fn replace(&self, index: usize) -> Result<()> {
         let before = self.facts(index).await?;
@@ -204,6 +220,14 @@ impl Pair {
             Ok(())
         })
         .await
+    }
+
+    /// Waits until both are.
+    pub async fn wait_rolled(&self, before: &[PodFacts; 2]) -> Result<()> {
+        for (index, before) in before.iter().enumerate() {
+            self.wait_another(index, before).await?;
+        }
+        Ok(())
     }
 
     /// Waits until a replica is ready in another pod, or in the same one with containers started again.

@@ -18,22 +18,13 @@ async fn resyncs(pair: &Pair) -> Result<[f64; 2]> {
     Ok([pair.metric(0, FULL).await?, pair.metric(1, FULL).await?])
 }
 
-async fn wait_reason(pair: &Pair, reason: &str) -> Result<()> {
-    wait_until(&format!("Progressing to say {reason}"), LATER, async || {
-        let seen = pair.condition("Progressing").await?;
-        ensure!(seen.1 == reason, "{seen:?}");
-        Ok(())
-    })
-    .await
-}
-
 #[tokio::test]
 async fn a_resync_is_done_once_for_each_new_value_of_the_annotation() -> Result<()> {
     run_beside("resync", async |space| {
         let (pair, application) = pair(space).await?;
         application.fill(&pair.replica(0), "item", ITEMS).await?;
         application.check_both(&pair, "item", ITEMS).await?;
-        let facts = [pair.facts(0).await?, pair.facts(1).await?];
+        let facts = pair.both_facts().await?;
         for value in ["first", "second"] {
             let before = resyncs(&pair).await?;
             pair.annotate("replicated-memcached.io/resync", value).await?;
@@ -50,7 +41,7 @@ async fn a_resync_is_done_once_for_each_new_value_of_the_annotation() -> Result<
         pair.annotate("example.com/unrelated", "1").await?;
         sleep(REST).await;
         ensure!(resyncs(&pair).await? == done, "a resync that nobody asked for");
-        ensure!([pair.facts(0).await?, pair.facts(1).await?] == facts, "a pod was restarted");
+        ensure!(pair.both_facts().await? == facts, "a pod was restarted");
         application.check_both(&pair, "item", ITEMS).await
     })
     .await
@@ -66,19 +57,17 @@ async fn a_change_waits_for_the_end_of_a_pause_or_for_the_word() -> Result<()> {
             (json!({"paused": true, "memory": "512Mi"}), "Paused", Some(json!({"memory": "512Mi"}))),
             (json!({"updatePolicy": "OnDemand", "memory": "640Mi"}), "UpdatePending", None),
         ] {
-            let before = [pair.facts(0).await?, pair.facts(1).await?];
+            let before = pair.both_facts().await?;
             pair.change(held).await?;
-            wait_reason(&pair, reason).await?;
+            pair.wait_for_reason("Progressing", "False", reason).await?;
             // that nothing happens has no end to wait for
             sleep(REST).await;
-            ensure!([pair.facts(0).await?, pair.facts(1).await?] == before, "a pod was restarted");
+            ensure!(pair.both_facts().await? == before, "a pod was restarted");
             match released {
                 Some(spec) => pair.change(spec).await?,
                 None => pair.annotate("replicated-memcached.io/update", "now").await?,
             }
-            for (index, before) in before.iter().enumerate() {
-                pair.wait_another(index, before).await?;
-            }
+            pair.wait_rolled(&before).await?;
             pair.settle().await?;
             application.check_both(&pair, "item", ITEMS).await?;
         }

@@ -59,7 +59,7 @@ async fn leaves_and_authority_are_renewed_under_load_and_the_link_stays() -> Res
         let operator = Operator::at(&space.cluster, OPERATOR);
         let secrets = Secrets::of(space, &pair);
         let before = [secrets.data(&secrets.authority).await?, secrets.data(&secrets.leaf).await?];
-        let pods = [pair.facts(0).await?, pair.facts(1).await?];
+        let pods = pair.both_facts().await?;
         let sessions = [pair.metric(0, SESSIONS).await?, pair.metric(1, SESSIONS).await?];
         let load = application.load(&pair.server(), "load", 500).await?;
         let there = application.lag(&pair.replica(0), &pair.replica(1), "there").await?;
@@ -85,7 +85,7 @@ async fn leaves_and_authority_are_renewed_under_load_and_the_link_stays() -> Res
         }
         let report = load.stop().await?;
         ensure!(report.errors == 0 && report.misses == 0 && report.reconnects == 0, "{report:?}");
-        ensure!([pair.facts(0).await?, pair.facts(1).await?] == pods, "pods were restarted");
+        ensure!(pair.both_facts().await? == pods, "pods were restarted");
         ensure!([pair.metric(0, SESSIONS).await?, pair.metric(1, SESSIONS).await?] == sessions, "the link was lost");
 
         // and what is new is good for new links: of a process that begins with it, and of one that has loaded it

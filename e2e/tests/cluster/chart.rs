@@ -23,15 +23,15 @@ async fn the_chart_is_installed_tested_upgraded_and_removed_and_pairs_outlive_it
 
         let pair = Pair::apply(space, "cache", json!({})).await?;
         pair.settle().await?;
-        let before = [pair.facts(0).await?, pair.facts(1).await?];
+        let before = pair.both_facts().await?;
         Operator::install(&space.cluster, OPERATOR, &["replicas=2", "log.level=debug"]).await?;
         pair.settle().await?;
         operator.uninstall().await?;
         // the resource definition is kept, and with it the pair
-        ensure!([pair.facts(0).await?, pair.facts(1).await?] == before, "pods were restarted");
+        ensure!(pair.both_facts().await? == before, "pods were restarted");
         Operator::install(&space.cluster, OPERATOR, &[]).await?;
         pair.settle().await?;
-        ensure!([pair.facts(0).await?, pair.facts(1).await?] == before, "pods were restarted");
+        ensure!(pair.both_facts().await? == before, "pods were restarted");
         Ok(())
     })
     .await

@@ -1,7 +1,7 @@
 //! Kinds that a cluster may not know.
 
 use anyhow::{Result, ensure};
-use e2e::cluster::{LATER, OPERATOR, Operator, Pair, run_beside, wait_until};
+use e2e::cluster::{OPERATOR, Operator, Pair, run_beside};
 use serde_json::{Value, json};
 
 /// Enough of the Prometheus operator's PodMonitor for the API server to take one.
@@ -24,15 +24,6 @@ fn definition() -> Value {
     })
 }
 
-async fn degraded(pair: &Pair, status: &str, reason: &str) -> Result<()> {
-    wait_until(&format!("Degraded {status}, {reason}"), LATER, async || {
-        let found = pair.condition("Degraded").await?;
-        ensure!(found == (status.to_owned(), reason.to_owned()), "{found:?}");
-        Ok(())
-    })
-    .await
-}
-
 #[tokio::test]
 async fn a_missing_kind_is_told_and_stops_nothing_else_and_is_used_when_it_is_there() -> Result<()> {
     run_beside("monitoring", async |space| {
@@ -43,19 +34,15 @@ async fn a_missing_kind_is_told_and_stops_nothing_else_and_is_used_when_it_is_th
         let spec = |memory: &str| json!({"memory": memory, "monitoring": {"podMonitor": {"enabled": true}}});
         let pair = Pair::apply(space, "cache", spec("1Gi")).await?;
         pair.settle().await?;
-        degraded(&pair, "True", "MonitoringUnavailable").await?;
+        pair.wait_for_reason("Degraded", "True", "MonitoringUnavailable").await?;
         // a change rolls all the same
-        let before = [pair.facts(0).await?, pair.facts(1).await?];
+        let before = pair.both_facts().await?;
         pair.change(spec("2Gi")).await?;
-        wait_until("both pods to be replaced", LATER, async || {
-            let now = [pair.facts(0).await?, pair.facts(1).await?];
-            ensure!((0..2).all(|index| now[index].uid != before[index].uid && now[index].ready), "{now:?}");
-            Ok(())
-        })
-        .await?;
+        pair.wait_rolled(&before).await?;
+        pair.settle().await?;
         space.cluster.kubectl_apply(&definition().to_string()).await?;
         let outcome = async {
-            degraded(&pair, "False", "AsExpected").await?;
+            pair.wait_for_reason("Degraded", "False", "AsExpected").await?;
             kubectl(&["get", "podmonitor", "cache", "-n", &space.namespace]).await.map(drop)
         }
         .await;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use e2e::cluster::{Faults, LATER, OPERATOR, Operator, Pair, Watch, run_alone, wait_until};
+use e2e::cluster::{Faults, LATER, OPERATOR, Operator, Pair, PodFacts, Space, Watch, run_alone, wait_until};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -19,12 +19,25 @@ async fn node(pair: &Pair, index: usize) -> Result<String> {
     pair.facts(index).await?.node.context("a pod without a node")
 }
 
+/// A replica that does not share its node with the application, which must not be lost with it.
+async fn apart_from_application(space: &Space, pair: &Pair) -> Result<usize> {
+    Ok(usize::from(space.node_of("application").await? == node(pair, 0).await?))
+}
+
+async fn wait_elsewhere(pair: &Pair, index: usize, before: &PodFacts) -> Result<()> {
+    wait_until("the replica on another node", PROMISED, async || {
+        let now = pair.facts(index).await?;
+        ensure!(now.uid != before.uid && now.node != before.node && now.ready, "{now:?}");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_node_lost_with_the_operator_is_replaced_within_two_minutes() -> Result<()> {
     run_alone("lost-node", async |space| {
         let (pair, application) = pair(space).await?;
-        // the application must not be lost with the node
-        let lost = if space.node_of("application").await? == node(&pair, 0).await? { 1 } else { 0 };
+        let lost = apart_from_application(space, &pair).await?;
         application.fill(&pair.replica(1 - lost), "item", ITEMS).await?;
         application.check(&pair.replica(lost), "item", ITEMS).await?;
         // the operator is: somebody else has to take over first
@@ -32,12 +45,7 @@ async fn a_node_lost_with_the_operator_is_replaced_within_two_minutes() -> Resul
         let before = pair.facts(lost).await?;
         let start = Instant::now();
         space.faults.stop(&node(&pair, lost).await?).await?;
-        wait_until("the replica on another node", PROMISED, async || {
-            let now = pair.facts(lost).await?;
-            ensure!(now.uid != before.uid && now.node != before.node && now.ready, "{now:?}");
-            Ok(())
-        })
-        .await?;
+        wait_elsewhere(&pair, lost, &before).await?;
         eprintln!("replaced after {:.0} s", start.elapsed().as_secs_f64());
         application.check(&pair.replica(lost), "item", ITEMS).await?;
         pair.settle().await
@@ -49,7 +57,7 @@ async fn a_node_lost_with_the_operator_is_replaced_within_two_minutes() -> Resul
 async fn writes_on_both_sides_of_a_short_cut_converge() -> Result<()> {
     run_alone("cut", async |space| {
         let (pair, application) = pair(space).await?;
-        let cut = if space.node_of("application").await? == node(&pair, 0).await? { 1 } else { 0 };
+        let cut = apart_from_application(space, &pair).await?;
         application.fill(&pair.replica(cut), "old", ITEMS).await?;
         application.check(&pair.replica(1 - cut), "old", ITEMS).await?;
         space.faults.cut(&node(&pair, cut).await?).await?;
@@ -77,18 +85,13 @@ const BOTH_MS: u64 = 1000;
 async fn a_node_that_hung_until_it_was_given_up_serves_nobody_when_it_goes_on() -> Result<()> {
     run_alone("paused", async |space| {
         let (pair, application) = pair(space).await?;
-        let hung = if space.node_of("application").await? == node(&pair, 0).await? { 1 } else { 0 };
+        let hung = apart_from_application(space, &pair).await?;
         application.fill(&pair.replica(hung), "item", ITEMS).await?;
         application.check(&pair.replica(1 - hung), "item", ITEMS).await?;
         let before = pair.facts(hung).await?;
         let old = application.served(&pair.address(hung).await?).await?;
         space.faults.pause(&node(&pair, hung).await?).await?;
-        wait_until("the replica on another node", PROMISED, async || {
-            let now = pair.facts(hung).await?;
-            ensure!(now.uid != before.uid && now.node != before.node && now.ready, "{now:?}");
-            Ok(())
-        })
-        .await?;
+        wait_elsewhere(&pair, hung, &before).await?;
         // what was deleted while it hung must not come back with it
         application.remove(&pair.replica(hung), "item", ITEMS / 2).await?;
         application.set(&pair.replica(hung), "foo", "of the new one").await?;

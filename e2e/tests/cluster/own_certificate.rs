@@ -1,7 +1,7 @@
 //! Certificates of the user's own, in Secrets as cert-manager makes them.
 
 use anyhow::{Result, ensure};
-use e2e::cluster::{Application, LATER, OPERATOR, Operator, Pair, Space, run_beside, wait_until};
+use e2e::cluster::{Application, OPERATOR, Operator, Pair, Space, run_beside};
 use e2e::process::Authority;
 use serde_json::json;
 
@@ -21,15 +21,6 @@ async fn secret(space: &Space, name: &str, authority: &Authority, leaf: &str) ->
     space.cluster.kubectl_apply(&object.to_string()).await
 }
 
-async fn degraded(pair: &Pair, reason: &str) -> Result<()> {
-    wait_until(&format!("Degraded with reason {reason}"), LATER, async || {
-        let found = pair.condition("Degraded").await?;
-        ensure!(found == ("True".to_owned(), reason.to_owned()), "{found:?}");
-        Ok(())
-    })
-    .await
-}
-
 #[tokio::test]
 async fn a_pair_with_certificates_of_another_authority() -> Result<()> {
     run_beside("own-certificate", async |space| {
@@ -37,11 +28,11 @@ async fn a_pair_with_certificates_of_another_authority() -> Result<()> {
         let spec = json!({"replication": {"tls": {"mode": "Secret", "secretRef": "web", "operatorSecretRef": "web-operator"}}});
         let pair = Pair::apply(space, "cache", spec).await?;
         let application = Application::start(space, "application").await?;
-        degraded(&pair, "CertificatesMissing").await?;
+        pair.wait_for_reason("Degraded", "True", "CertificatesMissing").await?;
         let (authority, stranger) = (Authority::new("ours")?, Authority::new("stranger")?);
         secret(space, "web", &authority, SIDECAR).await?;
         secret(space, "web-operator", &stranger, OPERATOR_NAME).await?;
-        degraded(&pair, "CertificatesInvalid").await?;
+        pair.wait_for_reason("Degraded", "True", "CertificatesInvalid").await?;
         secret(space, "web-operator", &authority, OPERATOR_NAME).await?;
         pair.settle().await?;
         application.set(&pair.replica(0), "key", "value").await?;
@@ -51,13 +42,13 @@ async fn a_pair_with_certificates_of_another_authority() -> Result<()> {
         ensure!(!secrets.contains("cache-ca") && !secrets.contains("cache-tls"), "{secrets}");
 
         // renewed by its owner: used without a restart
-        let before = [pair.facts(0).await?, pair.facts(1).await?];
+        let before = pair.both_facts().await?;
         secret(space, "web", &authority, SIDECAR).await?;
         secret(space, "web-operator", &authority, OPERATOR_NAME).await?;
         application.set(&pair.replica(1), "key", "renewed").await?;
         application.expect(&pair.replica(0), "key", Some("renewed")).await?;
         pair.settle().await?;
-        ensure!([pair.facts(0).await?, pair.facts(1).await?] == before, "pods were restarted");
+        ensure!(pair.both_facts().await? == before, "pods were restarted");
         Ok(())
     })
     .await

@@ -18,12 +18,10 @@ async fn a_change_of_memory_rolls_one_pod_after_the_other_and_loses_nothing() ->
         let (pair, application) = pair(space).await?;
         application.fill(&pair.replica(0), "item", ITEMS).await?;
         let load = application.load(&pair.server(), "load", 500).await?;
-        let before = [pair.facts(0).await?, pair.facts(1).await?];
+        let before = pair.both_facts().await?;
         let watch = Watch::begin(&pair);
         pair.change(json!({"memory": "2Gi"})).await?;
-        for (index, before) in before.iter().enumerate() {
-            pair.wait_another(index, before).await?;
-        }
+        pair.wait_rolled(&before).await?;
         pair.settle().await?;
         watch.end()?;
         let report = load.stop().await?;
@@ -55,7 +53,7 @@ async fn a_roll_and_a_foreign_eviction_at_once_never_take_both() -> Result<()> {
         application.fill(&pair.replica(0), "item", ITEMS).await?;
         application.check(&pair.replica(1), "item", ITEMS).await?;
         let load = application.load(&pair.server(), "load", 500).await?;
-        let before = [pair.facts(0).await?, pair.facts(1).await?];
+        let before = pair.both_facts().await?;
         let watch = Watch::begin(&pair);
         // somebody tries to evict either pod all the time, so also in the very moment in which the operator does
         let foreign = async {
@@ -79,9 +77,7 @@ async fn a_roll_and_a_foreign_eviction_at_once_never_take_both() -> Result<()> {
         changed?;
         let (evicted, refused) = foreign.context("the budget hardly ever let anybody evict a pod")??;
         eprintln!("  evicted {evicted} times, refused {refused} times");
-        for (index, before) in before.iter().enumerate() {
-            pair.wait_another(index, before).await?;
-        }
+        pair.wait_rolled(&before).await?;
         pair.settle().await?;
         watch.end()?;
         ensure!(refused > 0, "the budget never refused");
@@ -97,11 +93,11 @@ async fn a_bad_image_takes_one_replica_and_can_be_mended() -> Result<()> {
     run_beside("bad-image", async |space| {
         let (pair, application) = pair(space).await?;
         application.fill(&pair.replica(0), "item", ITEMS).await?;
-        let before = [pair.facts(0).await?, pair.facts(1).await?];
+        let before = pair.both_facts().await?;
         let watch = Watch::begin(&pair);
         pair.change(json!({"memcached": {"image": "memcached:does-not-exist"}})).await?;
         wait_until("one pod of the bad image", LATER, async || {
-            let now = [pair.facts(0).await?, pair.facts(1).await?];
+            let now = pair.both_facts().await?;
             ensure!((0..2).any(|index| now[index].uid != before[index].uid), "{now:?}");
             Ok(())
         })
