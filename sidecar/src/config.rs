@@ -14,8 +14,8 @@ pub use flags::{LogFormat, LogLevel};
 pub use reference::markdown;
 pub use stop::Stop;
 pub use values::{
-    BACKLOG, CLOCK_OFFSET, DRAIN_DELAY, LISTENERS_MAX, MAX_CONNECTIONS, PAIR_ID_LEN, RESYNC_RATE, STATE_ENTRIES,
-    THREADS, WARMUP_DEADLINE,
+    BACKLOG, BUSY_POLL, CLOCK_OFFSET, DRAIN_DELAY, LISTENERS_MAX, MAX_CONNECTIONS, PAIR_ID_LEN, RESYNC_RATE,
+    STATE_ENTRIES, THREADS, WARMUP_DEADLINE,
 };
 
 use clap::parser::ValueSource;
@@ -53,6 +53,8 @@ pub struct Config {
     pub admin_listen: HostPort,
     /// Workers, [`THREADS`].
     pub threads: usize,
+    /// How long a worker looks for an answer before it sleeps, [`BUSY_POLL`].
+    pub busy_poll: Duration,
     /// Client connections, [`MAX_CONNECTIONS`].
     pub max_connections: usize,
     /// Bytes of the backlog, [`BACKLOG`].
@@ -169,6 +171,7 @@ impl Config {
             backlog: count(flags.backlog, "--backlog")?,
             warmup_deadline: Duration::from_secs(flags.warmup_deadline),
             drain_delay: Duration::from_secs(flags.drain_delay),
+            busy_poll: Duration::from_micros(flags.busy_poll),
             resync_rate: flags.resync_rate.0,
             log_format: flags.log_format,
             log_level: flags.log_level,

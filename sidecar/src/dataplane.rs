@@ -9,8 +9,8 @@ pub mod expect;
 pub mod queue;
 pub mod session;
 pub mod stripes;
+pub mod values;
 pub mod worker;
 
 pub(crate) mod reply;
 pub(crate) mod request;
-mod values;

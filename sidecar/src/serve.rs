@@ -10,6 +10,7 @@
 //! | [`upstream`] | writes to memcached once per turn, and reads its answers |
 //! | [`private`] | carries a command out on a connection of its own |
 //! | [`budget`] | bounds of the memory of all clients |
+//! | [`busy`] | looks for answers before the thread sleeps |
 //! | [`awake`] | notices that the thread stood still |
 //!
 //! The way of a request: the client's task reads it into the thread's scratch buffer and gives it to the pure worker. The
@@ -20,6 +21,7 @@
 pub mod accept;
 pub mod awake;
 pub mod budget;
+pub(crate) mod busy;
 pub mod client;
 pub mod private;
 pub mod upstream;

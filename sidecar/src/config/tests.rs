@@ -114,6 +114,7 @@ fn every_flag_is_a_variable_too() {
             ("RMC_INSECURE_REPLICATION", "false"),
             ("RMC_ADMIN_LISTEN", "[::]:6"),
             ("RMC_THREADS", "3"),
+            ("RMC_BUSY_POLL", "50"),
             ("RMC_MAX_CONNECTIONS", "7"),
             ("RMC_BACKLOG", "2M"),
             ("RMC_WARMUP_DEADLINE", "0"),
@@ -137,6 +138,7 @@ fn every_flag_is_a_variable_too() {
             "--tls-dir=/tls",
             "--admin-listen=[::]:6",
             "--threads=3",
+            "--busy-poll=50",
             "--max-connections=7",
             "--backlog=2m",
             "--warmup-deadline=0",
@@ -151,7 +153,7 @@ fn every_flag_is_a_variable_too() {
     assert_eq!(from_env, from_flags);
     from_env.unwrap();
     // the list above is complete: a new flag must be added to it (or to the unsupported ones)
-    assert_eq!(command().get_arguments().filter(|arg| variable(arg).is_some()).count(), 20 + 3);
+    assert_eq!(command().get_arguments().filter(|arg| variable(arg).is_some()).count(), 21 + 3);
 }
 
 #[test]
@@ -172,6 +174,7 @@ fn bounds_hold_and_are_in_the_help() {
     let rows: &[(&str, &str, &str, &[&str], &str)] = &[
         ("--state-entries", "1024", "67108864", &["1023", "67108865", "1k", "x"], "1024 to 67108864"),
         ("--threads", "1", "23", &["0", "24", "-1", "1.5"], "1 to 23"),
+        ("--busy-poll", "0", "1000", &["1001", "-1", "50us"], "0 to 1000"),
         ("--max-connections", "1", "1000000", &["0", "1000001"], "1 to 1000000"),
         ("--backlog", "1m", "64g", &["1023k", "65g", "m", "0"], "1m to 64g"),
         ("--warmup-deadline", "0", "86400", &["86401", "-1", "1s"], "0 to 86400"),
@@ -283,7 +286,7 @@ fn help_and_version_are_texts() {
 #[test]
 fn the_reference_has_every_flag() {
     let text = markdown();
-    assert_eq!(text.lines().filter(|line| line.starts_with("| `--")).count(), 22);
+    assert_eq!(text.lines().filter(|line| line.starts_with("| `--")).count(), 23);
     assert!(text.contains("| `--backlog BYTES` | `RMC_BACKLOG` | 64m |"), "{text}");
     assert!(text.contains("| `--threads N` | `RMC_THREADS` | as many as there are cores | Worker threads"), "{text}");
 }

@@ -25,6 +25,8 @@ pub const BACKLOG: RangeInclusive<u64> = MIB..=64 * GIB;
 pub const WARMUP_DEADLINE: RangeInclusive<u64> = 0..=86_400;
 /// `--drain-delay`, seconds.
 pub const DRAIN_DELAY: RangeInclusive<u64> = 0..=3600;
+/// `--busy-poll`, microseconds.
+pub const BUSY_POLL: RangeInclusive<u64> = 0..=1000;
 /// `--resync-rate`, bytes per second.
 pub const RESYNC_RATE: RangeInclusive<u64> = 64 * KIB..=1024 * GIB;
 /// `--clock-offset-seconds`: a hundred years either way.
@@ -75,6 +77,10 @@ pub(super) fn state_entries(text: &str) -> Result<u64, String> {
 
 pub(super) fn threads(text: &str) -> Result<u64, String> {
     number(text, &THREADS)
+}
+
+pub(super) fn busy_poll(text: &str) -> Result<u64, String> {
+    number(text, &BUSY_POLL)
 }
 
 pub(super) fn max_connections(text: &str) -> Result<u64, String> {

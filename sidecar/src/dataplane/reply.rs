@@ -5,6 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use super::expect::{Expected, Hold, SessionId, What};
 use super::request::touch_record;
 use super::session::State;
+use super::values::Direct;
 use super::worker::{Change, UpstreamError, Worker};
 use crate::clock::{Now, Version};
 use crate::protocol::encode;
@@ -32,18 +33,19 @@ pub(super) fn record_key(record: &[u8]) -> Option<&[u8]> {
 }
 
 impl Worker {
-    /// Bytes from memcached: returns how many are done with; the rest is to be given again with more behind it.
+    /// Bytes from memcached: returns how many are done with; the rest is to be given again with more behind it. What comes
+    /// of long values may go to the clients by `direct`.
     ///
     /// # Errors
     /// The connection is of no use any more: call [`Worker::upstream_lost`].
-    pub fn upstream_input(&mut self, bytes: &[u8], now: Now) -> Result<usize, UpstreamError> {
+    pub fn upstream_input(&mut self, bytes: &[u8], now: Now, direct: &mut dyn Direct) -> Result<usize, UpstreamError> {
         let shared = Arc::clone(&self.shared);
         let mut batch = Batch { shared: &shared, journal: None };
         #[cfg(feature = "simulation")]
         for (hold, record) in std::mem::take(&mut self.late) {
             self.log(&mut batch, hold, &record);
         }
-        let result = self.answers(bytes, &mut batch, now);
+        let result = self.answers(bytes, &mut batch, now, direct);
         let logged = batch.journal.is_some();
         drop(batch);
         self.publish_pending();
@@ -54,11 +56,17 @@ impl Worker {
         result
     }
 
-    fn answers(&mut self, bytes: &[u8], batch: &mut Batch<'_>, now: Now) -> Result<usize, UpstreamError> {
-        let mut at = self.pass_on(bytes)?;
+    fn answers(
+        &mut self,
+        bytes: &[u8],
+        batch: &mut Batch<'_>,
+        now: Now,
+        direct: &mut dyn Direct,
+    ) -> Result<usize, UpstreamError> {
+        let mut at = self.pass_on(bytes, direct)?;
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
-            let Some((response, len)) = response::parse(rest)? else { return Ok(at + self.begin_value(rest)?) };
+            let Some((response, len)) = response::parse(rest)? else { return Ok(at + self.begin_value(rest, direct)?) };
             self.answer(&response, batch, now)?;
             at += len;
         }

@@ -15,6 +15,9 @@ pub const KEYS_AT_ONCE: usize = 256;
 /// connection to memcached, and what one has asked for delays the others even when it is gone.
 pub const AHEAD: usize = 2 << 20;
 
+/// Of a value on its way from a client from so many bytes on, the rest is read to where its first bytes are.
+const LONG: usize = 16 << 10;
+
 /// What is taken for the size of an answer before there was one.
 pub(super) const ANSWER: Guess = Guess::new(AHEAD / 16);
 
@@ -128,6 +131,18 @@ impl Session {
     /// Whether nothing is under way: every complete request is answered, and the answers are taken.
     pub fn is_idle(&self) -> bool {
         self.state == State::Open && self.in_flight == 0 && self.output.is_empty()
+    }
+
+    /// Where more of a long value belongs, with room for some of it: the shell may read to there, and then gives no bytes
+    /// to [`Worker::client_input`](super::worker::Worker::client_input). `None`: no long value is on its way.
+    pub fn long_input(&mut self) -> Option<&mut Vec<u8>> {
+        let missing = self.need.checked_sub(self.input.len()).filter(|missing| *missing >= LONG)?;
+        // In proportion to what has come, so that announcing alone takes no memory.
+        let room = missing.min(4 * self.input.len());
+        if self.input.capacity() - self.input.len() < room.min(LONG) {
+            self.input.reserve_exact(room);
+        }
+        (self.input.capacity() - self.input.len() >= LONG / 2).then_some(&mut self.input)
     }
 
     /// Frees memory that is kept for the next request.

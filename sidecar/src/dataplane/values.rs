@@ -10,6 +10,22 @@ use crate::protocol::response::{self, Opening, Value};
 /// Values of so many bytes are passed on before they are complete. In the simulation that is all that come in pieces.
 const PIECEWISE_FROM: usize = if cfg!(feature = "simulation") { 1 } else { 16 << 10 };
 
+/// A way to a client past the buffer of its answers.
+pub trait Direct {
+    /// Sends `bytes` at once to a client for which nothing is waiting; returns how many of them were taken.
+    fn send(&mut self, id: SessionId, bytes: &[u8]) -> usize;
+}
+
+/// There is none: all goes by the buffer.
+#[derive(Debug)]
+pub struct Buffered;
+
+impl Direct for Buffered {
+    fn send(&mut self, _: SessionId, _: &[u8]) -> usize {
+        0
+    }
+}
+
 /// What follows of a hit whose first line is passed on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rest {
@@ -86,7 +102,7 @@ impl Worker {
 
     /// An answer that is not complete: if it is a long hit, its first line and what there is of it are passed on. Returns
     /// how many bytes are done with.
-    pub(super) fn begin_value(&mut self, bytes: &[u8]) -> Result<usize, UpstreamError> {
+    pub(super) fn begin_value(&mut self, bytes: &[u8], direct: &mut dyn Direct) -> Result<usize, UpstreamError> {
         let Some(opening) = response::opening(bytes)?.filter(|opening| opening.len >= PIECEWISE_FROM) else {
             return Ok(0);
         };
@@ -94,24 +110,26 @@ impl Worker {
         let mut front = self.expected.pop_front().ok_or(UpstreamError::Unexpected)?;
         let id = front.session;
         let hit = self.hit(id, &mut front.what, cas, header.len() + len);
-        let shown = hit.map(|hit| match hit {
-            None => false,
-            Some((session, strip_cas)) => {
-                match strip_cas {
-                    true => put_without_cas(&mut session.output, header),
-                    false => session.output.extend_from_slice(header),
-                }
-                true
-            }
-        });
+        let shown = hit.map(|hit| hit.map(|(_, strip_cas)| strip_cas));
         self.expected.push_front(front);
-        self.rest = Some(Rest { left: len, to: shown?.then_some(id) });
-        let passed = self.pass_on(bytes.get(header.len()..).unwrap_or_default())?;
-        Ok(header.len() + passed)
+        let (to, raw) = match shown? {
+            None => (None, 0),
+            Some(true) => {
+                if let Some(session) = self.session(id) {
+                    put_without_cas(&mut session.output, header);
+                }
+                (Some(id), 0)
+            }
+            // The line is passed on with what follows it.
+            Some(false) => (Some(id), header.len()),
+        };
+        self.rest = Some(Rest { left: raw + len, to });
+        let done = header.len() - raw;
+        Ok(done + self.pass_on(bytes.get(done..).unwrap_or_default(), direct)?)
     }
 
     /// Goes on with the hit that comes in pieces, if there is one; returns how many bytes are done with.
-    pub(super) fn pass_on(&mut self, bytes: &[u8]) -> Result<usize, UpstreamError> {
+    pub(super) fn pass_on(&mut self, bytes: &[u8], direct: &mut dyn Direct) -> Result<usize, UpstreamError> {
         let Some(Rest { left, to }) = self.rest else { return Ok(0) };
         let (piece, behind) = bytes.split_at_checked(left).unwrap_or((bytes, &[]));
         let whole = piece.len() == left;
@@ -119,7 +137,9 @@ impl Worker {
         if let Some(id) = to
             && let Some(session) = self.session(id)
         {
-            session.output.extend_from_slice(piece);
+            // The last piece goes with the end of the answer in one write.
+            let sent = if whole || !session.output.is_empty() { 0 } else { direct.send(id, piece) };
+            session.output.extend_from_slice(piece.get(sent..).unwrap_or_default());
             session.output.extend_from_slice(behind.get(..end.unwrap_or(0)).unwrap_or_default());
             self.touch(id);
         }

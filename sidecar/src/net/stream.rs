@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -73,6 +74,17 @@ impl Stream {
         }
     }
 
+    /// Whether there is something to read, or the connection has ended, as the system says it now.
+    pub fn has_input(&self) -> bool {
+        let fd = match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        };
+        let mut wanted = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+        // A call that fails is no reason to wait here.
+        !matches!(rustix::event::poll(&mut wanted, Some(&Timespec::default())), Ok(0))
+    }
+
     /// Reads what is there: `None` is nothing yet, `Some(0)` the end.
     ///
     /// # Errors
@@ -84,6 +96,24 @@ impl Stream {
             read = Some(len);
             // Less than there was room for: nothing is left, and saying so saves the call that would find that out.
             if len > 0 && len < into.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match (read, tried) {
+            (None, Err(error)) if !passing(&error) => Err(error),
+            (read, _) => Ok(read),
+        }
+    }
+
+    /// Reads what is there behind what `into` holds, within its capacity: `None` is nothing yet, `Some(0)` the end.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn try_append(&self, into: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        let mut read = None;
+        let room = into.capacity() - into.len();
+        let tried = self.try_io(Interest::READABLE, |fd| {
+            let len = rustix::io::read(fd, rustix::buffer::spare_capacity(into))?;
+            read = Some(len);
+            if len > 0 && len < room { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
         match (read, tried) {
             (None, Err(error)) if !passing(&error) => Err(error),

@@ -9,14 +9,17 @@ use std::task::{Context, Poll, Waker};
 use tokio::task::spawn_local;
 
 use super::worker::Serving;
+use crate::clock::Now;
+use crate::dataplane::expect::SessionId;
+use crate::dataplane::values::Direct;
 use crate::dataplane::worker::Content;
 use crate::net::buffer::{ReadBuffer, Sent};
 use crate::net::stream::Stream;
 use crate::protocol::Limits;
 use crate::protocol::response::MAX_RESPONSE_LINE;
 
-/// Bytes read from memcached at once; more only while a value is longer.
-pub(super) const READ: usize = 64 << 10;
+/// Bytes read from memcached at once; more only while a value is longer. It is as much as a unix socket holds by default.
+pub(super) const READ: usize = 256 << 10;
 /// Capacity that the output keeps.
 pub(super) const OUTPUT_KEEP: usize = 1 << 20;
 /// Waiting bytes below which clients are read again.
@@ -40,6 +43,11 @@ impl Connection {
         if let Some(waker) = self.writer.borrow().as_ref() {
             waker.wake_by_ref();
         }
+    }
+
+    /// Whether there is something to read, as the system says it now.
+    pub(super) fn has_answer(&self) -> bool {
+        self.stream.has_input()
     }
 
     /// Ends its tasks, which close the socket.
@@ -141,6 +149,18 @@ struct Reader {
     buffer: ReadBuffer,
 }
 
+/// The sockets of the clients, for long values: what comes of them goes out of the buffer that it was read into.
+struct Clients<'a> {
+    serving: &'a Serving,
+    now: Now,
+}
+
+impl Direct for Clients<'_> {
+    fn send(&mut self, id: SessionId, bytes: &[u8]) -> usize {
+        self.serving.send_direct(id, bytes, self.now)
+    }
+}
+
 impl Reader {
     /// Whether the buffer was filled, so that there may be more.
     fn read(&mut self) -> Result<Option<bool>, String> {
@@ -156,7 +176,7 @@ impl Reader {
             stats.upstream_bytes_received.add(len as u64);
         }
         let now = serving.now();
-        let consumed = serving.core.borrow_mut().upstream_input(buffer.filled(), now);
+        let consumed = serving.core.borrow_mut().upstream_input(buffer.filled(), now, &mut Clients { serving, now });
         match consumed {
             Ok(consumed) => buffer.consume(consumed),
             Err(error) => return Err(error.to_string()),

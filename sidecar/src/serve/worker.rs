@@ -28,8 +28,8 @@ use crate::time::HostClock;
 pub(super) const SCRATCH: usize = 64 << 10;
 /// Smaller changes of what a client costs are not told to the other workers: most requests are answered at once.
 const ACCOUNTED: usize = 4 << 10;
-/// Capacity that a client's output keeps while it is busy: what is read of memcached at once fits, with a line before it.
-const OUTPUT_KEEP: usize = 2 * super::upstream::READ;
+/// Capacity that a client's output keeps while it is busy.
+const OUTPUT_KEEP: usize = 128 << 10;
 /// Bytes waiting for memcached above which no client is read, since memcached itself is behind.
 pub(super) const UPSTREAM_HIGH: usize = 4 << 20;
 /// A client that did nothing for so many seconds gives back the memory kept for its next request.
@@ -119,6 +119,7 @@ pub async fn run(parts: Parts) {
         standstill: Cell::new(Standstill::new(clock.now(), clock.asleep_us())),
         unsure_us: Cell::new(None),
     });
+    super::busy::begin(&serving);
     spawn_local(woken(Rc::clone(&serving), signals));
     spawn_local(pressed(Rc::clone(&serving)));
     spawn_local(tick(Rc::clone(&serving)));
@@ -300,15 +301,18 @@ impl Serving {
     /// Reads from a client; whether there may be more.
     pub fn read(&self, client: &Client) -> bool {
         let mut scratch = self.scratch.borrow_mut();
-        let len = match client.stream.try_read(&mut scratch) {
+        let read = self.read_into_session(client).unwrap_or_else(|| {
+            client.stream.try_read(&mut scratch).map(|len| len.map(|len| (len, scratch.len(), false)))
+        });
+        let (len, room, taken) = match read {
             Ok(None) => return false,
-            Ok(Some(0)) => {
+            Ok(Some((0, ..))) => {
                 drop(scratch);
                 client.ended.set(true);
                 self.attend_alone(client.id);
                 return false;
             }
-            Ok(Some(len)) => len,
+            Ok(Some(read)) => read,
             Err(_) => {
                 drop(scratch);
                 self.close(client.id);
@@ -321,17 +325,26 @@ impl Serving {
         }
         {
             let mut core = self.core.borrow_mut();
-            core.client_input(client.id, scratch.get(..len).unwrap_or_default(), now);
+            let bytes = if taken { &[] } else { scratch.get(..len).unwrap_or_default() };
+            core.client_input(client.id, bytes, now);
             if let Some(session) = core.session(client.id) {
                 self.account(client, session.memory());
             }
         }
         client.moved_s.set(seconds(now));
         self.count(|stats| stats.client_bytes_received.add(len as u64));
-        let more = len == scratch.len();
         drop(scratch);
         self.settle(now);
-        more
+        len == room
+    }
+
+    /// Reads more of a long value to where the rest of it is, so that it is not copied there. Bytes read, the room there
+    /// was, and that the session has them; `None`: nothing long is on its way.
+    fn read_into_session(&self, client: &Client) -> Option<std::io::Result<Option<(usize, usize, bool)>>> {
+        let mut core = self.core.borrow_mut();
+        let input = core.session(client.id)?.long_input()?;
+        let room = input.capacity() - input.len();
+        Some(client.stream.try_append(input).map(|len| len.map(|len| (len, room, true))))
     }
 
     fn account(&self, client: &Client, memory: usize) {
@@ -428,9 +441,26 @@ impl Serving {
         Ok(false)
     }
 
+    /// Writes to a client for which nothing waits; returns how much its socket took. What it did not take, and what is
+    /// wrong with it, comes up when the rest is sent.
+    pub(super) fn send_direct(&self, id: SessionId, bytes: &[u8], now: Now) -> usize {
+        let Some(client) = self.client(id).filter(|client| !client.blocked.get()) else { return 0 };
+        let len = client.stream.try_write(bytes).unwrap_or(0);
+        if len > 0 {
+            client.moved_s.set(seconds(now));
+            self.count(|stats| stats.client_bytes_sent.add(len as u64));
+        }
+        len
+    }
+
     /// The connection to memcached in use.
     pub fn connection(&self) -> Option<Rc<Connection>> {
         self.upstream.borrow().clone()
+    }
+
+    /// The connection to memcached, while an answer is to come.
+    pub(super) fn awaited(&self) -> Option<Rc<Connection>> {
+        self.connection().filter(|_| self.core.borrow().in_flight() > 0)
     }
 
     /// A connection to memcached is there.

@@ -217,6 +217,7 @@ impl World {
                 client.session = None;
                 continue;
             };
+            client.received.append(&mut sidecar.direct[client.worker].take(session));
             client.received.append(open.output());
             if open.closing() {
                 client.session = None;
