@@ -1,7 +1,7 @@
 //! A client session without sockets: for property tests and for fuzzing.
 
 use sidecar::protocol::reply::Farewell;
-use sidecar::protocol::{Command, Limits, Parser, Request, Step};
+use sidecar::protocol::{Command, Limits, Parser, Request, Step, binary};
 
 /// When a session looks at its input again.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,7 @@ pub(crate) enum Patience {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Seen<'a> {
     Asked(Request<'a>, usize),
+    AskedBinary(binary::Request<'a>, usize),
     Answered(&'static [u8], usize),
     Closed(Farewell),
 }
@@ -46,6 +47,11 @@ pub(crate) fn session<'a>(input: &'a [u8], pieces: &[usize], patience: Patience,
                 Step::Request { request, consumed } => {
                     check(&request, limits);
                     seen.push(Seen::Asked(request, consumed_in_all + consumed));
+                    consumed
+                }
+                Step::Binary { request, consumed } => {
+                    check_binary(&request, limits);
+                    seen.push(Seen::AskedBinary(request, consumed_in_all + consumed));
                     consumed
                 }
                 Step::Answer { reply, consumed } => {
@@ -93,6 +99,26 @@ fn check(request: &Request<'_>, limits: &Limits) {
     for key in keys {
         assert!(limits.accepts_key(key), "{}", key.escape_ascii());
     }
+}
+
+/// The same for a request of the binary protocol.
+fn check_binary(request: &binary::Request<'_>, limits: &Limits) {
+    use binary::Command as Binary;
+    let key = match request.command {
+        Binary::Store { key, flags, value, .. } => {
+            assert!(limits.item_fits(key.len(), flags, value.len() as u64));
+            key
+        }
+        Binary::Get { key }
+        | Binary::GetAndTouch { key, .. }
+        | Binary::Touch { key, .. }
+        | Binary::TooLarge { key }
+        | Binary::Delete { key, .. }
+        | Binary::Arithmetic { key, .. } => key,
+        Binary::FlushAll { delay } => return assert!(limits.flush_enabled && delay >= 0),
+        Binary::Noop | Binary::Version | Binary::Quit | Binary::Stats(_) | Binary::Refused(_) => return,
+    };
+    assert!((1..=250).contains(&key.len()), "{}", key.escape_ascii());
 }
 
 /// What goes to memcached as it came must not be able to change an item.
