@@ -9,8 +9,9 @@ use super::session::{PrivateAnswer, Then};
 use super::stripes::Mode;
 use super::worker::{Done, Worker};
 use crate::clock::Now;
+use crate::protocol::binary::sasl::{self, Claim};
 use crate::protocol::binary::stats::{self, Stats};
-use crate::protocol::binary::{Command, Request, Status, Tag};
+use crate::protocol::binary::{Command, Request, Status, Tag, answer};
 use crate::protocol::encode::{self, Arithmetic, Store};
 use crate::protocol::reply::Farewell;
 use crate::protocol::{Direction, Keys, StoreMode};
@@ -31,7 +32,12 @@ fn kind(command: &Command<'_>) -> usize {
         Command::Touch { .. } => 13,
         Command::FlushAll { .. } => 14,
         Command::Version => 15,
-        Command::Noop | Command::Quit | Command::Stats(_) | Command::Refused(_) => 16,
+        Command::Noop
+        | Command::Quit
+        | Command::Stats(_)
+        | Command::SaslList
+        | Command::Sasl(_)
+        | Command::Refused(_) => 16,
     }
 }
 
@@ -91,12 +97,44 @@ impl Worker {
             Command::Stats(Stats::Lines(line)) => return Ok(private(line, None, PrivateAnswer::Packets(tag))),
             Command::Stats(Stats::Detailed(line)) => return Ok(private(line, None, PrivateAnswer::Packet(tag))),
             Command::Stats(Stats::Replication) => {
-                let mut packets = Vec::new();
-                stats::packets(&mut packets, tag, &self.replication_stats());
-                self.say(id, What::LocalText(packets.into()));
+                let text = self.replication_stats();
+                self.say_packet(id, |out| stats::packets(out, tag, &text));
             }
+            Command::SaslList => {
+                if let Some(session) = self.session(id) {
+                    let sasl = session.parser.sasl().listed();
+                    session.parser.set_sasl(sasl);
+                }
+                self.say_packet(id, |out| answer::body(out, tag, 0, sasl::MECHANISMS));
+            }
+            Command::Sasl(claim) => self.claimed(id, tag, claim),
             Command::Refused(status) => self.say(id, What::Packet(tag, status)),
         }
         Ok(Done::Taken)
+    }
+
+    /// A client says who it is.
+    #[cold]
+    fn claimed(&mut self, id: SessionId, tag: Tag, claim: Claim<'_>) {
+        let Some(before) = self.session(id).map(|session| session.parser.sasl()) else { return };
+        let (sasl, status) = before.claimed(claim, |user, password| self.knows(user, password));
+        if let Some(session) = self.session(id) {
+            session.parser.set_sasl(sasl);
+        }
+        match status {
+            Status::Ok => self.say_packet(id, |out| answer::body(out, tag, 0, sasl::WELCOME)),
+            status => self.say(id, What::Packet(tag, status)),
+        }
+    }
+
+    /// Whether this is a user with its password. Nobody is one where there are no users.
+    fn knows(&self, _user: &[u8], _password: &[u8]) -> bool {
+        false
+    }
+
+    fn say_packet(&mut self, id: SessionId, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut packet = Vec::new();
+        write(&mut packet);
+        self.say(id, What::LocalText(packet.into()));
     }
 }

@@ -5,6 +5,7 @@
 //! | [`opcode`] | what each opcode asks for, and which are quiet |
 //! | [`request`] | a client's bytes to one request: what is waited for, swallowed, refused, and what ends a connection |
 //! | [`answer`] | the packets that answer |
+//! | [`sasl`] | who is let in |
 //! | [`stats`] | lines of statistics to packets |
 //!
 //! Multi-byte numbers are in network order. A request is a header of 24 bytes and a body: extras, key, value.
@@ -24,11 +25,13 @@
 pub mod answer;
 pub mod opcode;
 pub mod request;
+pub mod sasl;
 pub mod stats;
 
 pub use answer::Status;
 pub use opcode::Tag;
 pub use request::{Command, Create, Request};
+pub use sasl::Sasl;
 
 /// First byte of a request.
 pub const MAGIC: u8 = 0x80;

@@ -1,6 +1,6 @@
 //! Client bytes to steps.
 
-use super::binary::{self, request::Parsed as Binary};
+use super::binary::{self, Sasl, request::Parsed as Binary};
 use super::command::{self, Parsed, StoreLine};
 use super::fast;
 use super::limits::{Limits, MAX_COMMAND_LINE, MAX_GET_LINE, MAX_UNFINISHED_LINE};
@@ -14,6 +14,7 @@ use super::request::{Command, Request};
 #[derive(Clone, Debug)]
 pub struct Parser {
     state: State,
+    sasl: Sasl,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +80,18 @@ impl Parser {
     /// A parser for a new connection.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: State::Fresh }
+        Self { state: State::Fresh, sasl: Sasl::Off }
+    }
+
+    /// How far the client has come in saying who it is, in the binary protocol.
+    #[must_use]
+    pub fn sasl(&self) -> Sasl {
+        self.sasl
+    }
+
+    /// The same from now on.
+    pub fn set_sasl(&mut self, sasl: Sasl) {
+        self.sasl = sasl;
     }
 
     /// Whether the next bytes belong to a value that is thrown away.
@@ -185,7 +197,7 @@ impl Parser {
     }
 
     fn binary<'a>(&mut self, input: &'a [u8], limits: &Limits) -> Step<'a> {
-        match binary::request::parse(input, limits) {
+        match binary::request::parse(input, limits, self.sasl) {
             Binary::Incomplete(need) => Step::Incomplete { need },
             Binary::Request(request, consumed, swallow) => {
                 self.state = match request.command {

@@ -1,5 +1,6 @@
 //! A client session without sockets: for property tests and for fuzzing.
 
+use sidecar::protocol::binary::sasl::{self, Claim};
 use sidecar::protocol::reply::Farewell;
 use sidecar::protocol::{Command, Limits, Parser, Request, Step, binary};
 
@@ -23,7 +24,17 @@ pub(crate) enum Seen<'a> {
 
 /// What a session sees of `input` when it arrives in pieces of these lengths.
 pub(crate) fn session<'a>(input: &'a [u8], pieces: &[usize], patience: Patience, limits: &Limits) -> Vec<Seen<'a>> {
-    let mut parser = Parser::new();
+    session_of(Parser::new(), input, pieces, patience, limits)
+}
+
+/// The same by a parser that knows something already.
+pub(crate) fn session_of<'a>(
+    mut parser: Parser,
+    input: &'a [u8],
+    pieces: &[usize],
+    patience: Patience,
+    limits: &Limits,
+) -> Vec<Seen<'a>> {
     let mut seen = Vec::new();
     let mut consumed_in_all = 0;
     let mut arrived = 0;
@@ -116,7 +127,13 @@ fn check_binary(request: &binary::Request<'_>, limits: &Limits) {
         | Binary::Delete { key, .. }
         | Binary::Arithmetic { key, .. } => key,
         Binary::FlushAll { delay } => return assert!(limits.flush_enabled && delay >= 0),
-        Binary::Noop | Binary::Version | Binary::Quit | Binary::Stats(_) | Binary::Refused(_) => return,
+        Binary::Sasl(Claim::Auth { mechanism, response }) => {
+            return assert!(mechanism.len() <= sasl::MAX_MECHANISM && response.len() <= sasl::MAX_RESPONSE as usize);
+        }
+        Binary::Sasl(Claim::Step { response }) => return assert!(response.len() <= sasl::MAX_RESPONSE as usize),
+        Binary::Noop | Binary::Version | Binary::Quit | Binary::Stats(_) | Binary::SaslList | Binary::Refused(_) => {
+            return;
+        }
     };
     assert!((1..=250).contains(&key.len()), "{}", key.escape_ascii());
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 
 use super::answer::Status;
 use super::opcode::{Tag, Verb};
+use super::sasl::{self, Claim, Sasl};
 use super::stats::Stats;
 use super::{HEADER, MAGIC};
 use crate::protocol::limits::{Dialect, Limits, MAX_COMMAND_LINE, MAX_KEY};
@@ -101,6 +102,10 @@ pub enum Command<'a> {
     Quit,
     /// Statistics.
     Stats(Stats),
+    /// Which mechanisms there are to say who one is.
+    SaslList,
+    /// Who the client is.
+    Sasl(Claim<'a>),
     /// memcached's answer is known without asking.
     Refused(Status),
 }
@@ -176,7 +181,7 @@ fn belong(verb: Verb, lengths: Lengths) -> bool {
 
 /// Reads the request at the start of `input`.
 #[inline]
-pub(in crate::protocol) fn parse<'a>(input: &'a [u8], limits: &Limits) -> Parsed<'a> {
+pub(in crate::protocol) fn parse<'a>(input: &'a [u8], limits: &Limits, sasl: Sasl) -> Parsed<'a> {
     let Some((header, behind)) = input.split_first_chunk::<HEADER>() else { return Parsed::Incomplete(HEADER) };
     if header.first() != Some(&MAGIC) {
         return Parsed::Close(Farewell::Silent);
@@ -200,7 +205,14 @@ pub(in crate::protocol) fn parse<'a>(input: &'a [u8], limits: &Limits) -> Parsed
         // It counts in signed numbers: what is more has no defined answer.
         Dialect::Legacy => i32::MAX as u32 - 2,
     };
-    if lengths.body > most || lengths.key > MAX_KEY {
+    if lengths.body > most {
+        return Parsed::Close(Farewell::Binary { tag, status: Status::Invalid });
+    }
+    let always = matches!(tag.verb(), Some(Verb::Version | Verb::SaslList | Verb::SaslAuth | Verb::SaslStep));
+    if !always && !sasl.is_open() {
+        return Parsed::Close(Farewell::Binary { tag, status: Status::AuthError });
+    }
+    if lengths.key > MAX_KEY {
         return Parsed::Close(Farewell::Binary { tag, status: Status::Invalid });
     }
     let whole = |command, swallow| Parsed::Request(Request { tag, command }, head, swallow);
@@ -233,8 +245,27 @@ pub(in crate::protocol) fn parse<'a>(input: &'a [u8], limits: &Limits) -> Parsed
         Verb::Version => Command::Version,
         Verb::Quit => Command::Quit,
         Verb::Stat => Stats::of(key).map_or(Command::Refused(Status::NotFound), Command::Stats),
-        Verb::SaslList => Command::Refused(Status::Unknown),
-        Verb::SaslAuth | Verb::SaslStep => return refused(Status::Unknown, u64::from(left)),
+        Verb::SaslList if sasl == Sasl::Off => Command::Refused(Status::Unknown),
+        Verb::SaslList => Command::SaslList,
+        Verb::SaslAuth | Verb::SaslStep => {
+            let claim = |response| match verb {
+                Verb::SaslAuth => Command::Sasl(Claim::Auth { mechanism: key, response }),
+                _ => Command::Sasl(Claim::Step { response }),
+            };
+            let swallowed = match left {
+                _ if sasl == Sasl::Off => Command::Refused(Status::Unknown),
+                _ if key.len() > sasl::MAX_MECHANISM => Command::Refused(Status::Invalid),
+                ..=sasl::MAX_RESPONSE => {
+                    let Some(response) = behind.get(..left as usize) else {
+                        return Parsed::Incomplete(head + left as usize);
+                    };
+                    return Parsed::Request(Request { tag, command: claim(response) }, head + response.len(), 0);
+                }
+                ..sasl::HUGE_RESPONSE => claim(sasl::TOO_LONG),
+                _ => Command::Refused(Status::OutOfMemory),
+            };
+            return whole(swallowed, u64::from(left));
+        }
         Verb::Store(mode) => {
             let flags = word(extras, 0);
             if !limits.item_fits(key.len(), flags, u64::from(left)) {
