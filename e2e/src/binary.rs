@@ -90,7 +90,7 @@ impl std::fmt::Debug for Packet {
         for (name, bytes) in [("extras", &self.extras), ("key", &self.key), ("value", &self.value)] {
             match bytes.len() {
                 0 => {}
-                ..=100 => write!(f, " {name} \"{}\"", bytes.escape_ascii())?,
+                1..=100 => write!(f, " {name} \"{}\"", bytes.escape_ascii())?,
                 length => write!(f, " {name} of {length} bytes")?,
             }
         }

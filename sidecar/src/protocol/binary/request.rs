@@ -261,7 +261,7 @@ pub(in crate::protocol) fn parse<'a>(input: &'a [u8], limits: &Limits, sasl: Sas
                     };
                     return Parsed::Request(Request { tag, command: claim(response) }, head + response.len(), 0);
                 }
-                ..sasl::HUGE_RESPONSE => claim(sasl::TOO_LONG),
+                _ if left < sasl::HUGE_RESPONSE => claim(sasl::TOO_LONG),
                 _ => Command::Refused(Status::OutOfMemory),
             };
             return whole(swallowed, u64::from(left));

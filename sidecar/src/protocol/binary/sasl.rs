@@ -14,7 +14,7 @@ pub const MAX_RESPONSE: u32 = 1024;
 /// memcached itself has no memory for a response from so many bytes on (`slab_chunk_max`, by default).
 pub const HUGE_RESPONSE: u32 = 512 * 1024;
 
-/// Stands for such a response: it is as wrong.
+/// Stands for a response over [`MAX_RESPONSE`]: it is as wrong.
 pub const TOO_LONG: &[u8] = b"\0";
 
 /// How far a connection has come.
