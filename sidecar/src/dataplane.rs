@@ -5,6 +5,7 @@
 //! upstream bytes --Worker::upstream_input--> journal, stripe released --> client bytes
 //! ```
 
+pub mod answer;
 pub mod expect;
 pub mod queue;
 pub mod session;
@@ -12,5 +13,6 @@ pub mod stripes;
 pub mod values;
 pub mod worker;
 
+mod binary;
 pub(crate) mod reply;
 pub(crate) mod request;

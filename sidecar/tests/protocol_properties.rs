@@ -4,8 +4,9 @@ mod protocol_inputs;
 mod protocol_session;
 
 use proptest::prelude::*;
-use protocol_session::{Patience, session};
-use sidecar::protocol::{Dialect, Limits, dump, response};
+use protocol_session::{Patience, Seen, session, session_of};
+use sidecar::protocol::binary::Sasl;
+use sidecar::protocol::{Dialect, Limits, Parser, binary, dump, response};
 
 fn limits() -> impl Strategy<Value = Limits> {
     (any::<bool>(), any::<bool>(), 60..300u64).prop_map(|(modern, flush_enabled, item_size_max)| Limits {
@@ -54,6 +55,30 @@ fn answers() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(line, 0..8).prop_map(|lines| lines.concat())
 }
 
+/// A few requests of the binary protocol, right or not.
+fn packets() -> impl Strategy<Value = Vec<u8>> {
+    let opcode = prop_oneof![9 => 0..0x25_u8, 1 => any::<u8>()];
+    let extras = prop_oneof![4 => prop::sample::select(vec![0_usize, 4, 8, 20]), 1 => 0..30_usize];
+    let key = prop_oneof![6 => "[ak\u{1} ]{0,3}", 1 => "PLAIN", 1 => "k{240,260}", 1 => "[a-z]{30,34}"];
+    let value = prop_oneof![4 => Just(0), 4 => 0..30_usize, 1 => 0..2000_usize];
+    let wrong = prop_oneof![20 => Just((0_i64, 0_i64)), 1 => (-3..300_i64, -3..70_000_i64)];
+    let packet = (opcode, extras, key, value, wrong, any::<u64>(), any::<u32>());
+    let bytes = packet.prop_map(|(opcode, extras, key, value, (key_off, body_off), cas, opaque)| {
+        let body = extras + key.len() + value;
+        let mut bytes = vec![0x80, opcode];
+        bytes.extend_from_slice(&((key.len() as i64 + key_off) as u16).to_be_bytes());
+        bytes.extend_from_slice(&[extras as u8, 0, 0, 0]);
+        bytes.extend_from_slice(&((body as i64 + body_off) as u32).to_be_bytes());
+        bytes.extend_from_slice(&opaque.to_be_bytes());
+        bytes.extend_from_slice(&(cas % 3).to_be_bytes());
+        bytes.extend((0..extras).map(|at| (cas >> (at % 8 * 8)) as u8));
+        bytes.extend_from_slice(key.as_bytes());
+        bytes.extend(std::iter::repeat_n(b'v', value));
+        bytes
+    });
+    prop::collection::vec(bytes, 1..6).prop_map(|packets| packets.concat())
+}
+
 proptest! {
     #[test]
     fn steps_do_not_depend_on_segments(
@@ -68,6 +93,31 @@ proptest! {
         prop_assert_eq!(&whole, &eager);
         prop_assert_eq!(&whole, &patient);
         prop_assert_eq!(&whole, &bytes);
+    }
+
+    #[test]
+    fn steps_of_packets_do_not_depend_on_segments(
+        input in packets(),
+        pieces in prop::collection::vec(1..40usize, 1..8),
+        sasl in prop::sample::select(vec![Sasl::Off, Sasl::Granted, Sasl::Locked, Sasl::Begun]),
+        limits in limits(),
+    ) {
+        let see = |pieces: &[usize], patience| {
+            let mut parser = Parser::new();
+            parser.set_sasl(sasl);
+            session_of(parser, &input, pieces, patience, &limits)
+        };
+        let whole = see(&[input.len()], Patience::None);
+        prop_assert_eq!(&whole, &see(&pieces, Patience::None));
+        prop_assert_eq!(&whole, &see(&pieces, Patience::AsTold));
+        prop_assert_eq!(&whole, &see(&[1], Patience::None));
+        for seen in whole {
+            let locked = sasl == Sasl::Locked || sasl == Sasl::Begun;
+            if let (true, Seen::AskedBinary(request, _)) = (locked, &seen) {
+                use binary::Command::{Refused, Sasl, SaslList, Version};
+                prop_assert!(matches!(request.command, Refused(_) | Sasl(_) | SaslList | Version), "{:?}", request);
+            }
+        }
     }
 
     #[test]
