@@ -4,7 +4,9 @@
 //! that gets slower or faster meanwhile does not change it.
 
 mod compare;
+mod curve;
 mod memory;
+mod picture;
 mod replication;
 mod report;
 mod resync;
@@ -89,6 +91,7 @@ pub fn run(options: &Options) -> Result<bool> {
 
 fn measure(plan: &Plan, servers: &mut Servers, report: &mut Report) -> Result<()> {
     let highest = compare::all(plan, servers, report)?;
+    curve::all(plan, servers, report, highest)?;
     replication::lag(plan, servers, report, highest)?;
     memory::idle(plan, servers, report)?;
     memory::start(plan, servers, report)?;

@@ -89,6 +89,11 @@ impl Report {
         Ok(Report { text: String::new(), heading: None, file, missed: 0, strict: options.strict })
     }
 
+    /// Where a file beside the report belongs.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.file.with_file_name(name)
+    }
+
     /// Prints a line of text.
     pub(super) fn line(&mut self, text: &str) {
         println!("{text}");

@@ -1,21 +1,25 @@
 //! How long a replica takes to become ready again, against the least that it must do.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::Plan;
+use super::picture::{Chart, draw};
 use super::report::{Line, Report, Target, short};
 use super::servers::{Servers, tcp};
 use crate::client::Client;
 use crate::load::{Workload, closed, open};
-use crate::process::{Memcached, Pair, PairOptions};
+use crate::process::{Memcached, Pair, PairOptions, Replica};
 use crate::wait::wait_for;
 
 /// Items changed before an incremental resync.
 const CHANGED: u32 = 1000;
 const PATIENCE: Duration = Duration::from_secs(120);
+/// One point of the picture.
+const WINDOW: Duration = Duration::from_millis(200);
 
 /// Full and incremental resync of a pair of its own.
 pub(super) fn all(plan: &Plan, servers: &Servers, report: &mut Report, highest: f64) -> Result<()> {
@@ -35,7 +39,7 @@ pub(super) fn all(plan: &Plan, servers: &Servers, report: &mut Report, highest: 
     let dump = dump_time(&pair)?;
     let fill = fill_time(&servers.executable, &arguments, &items, &pair)?;
     let least = dump + fill;
-    let quiet = full(&mut pair, plan.resync_items)?;
+    let quiet = full(&mut pair.a, plan.resync_items)?;
     row(report, "full, to ready", least, quiet, Target::AtMost(1.5));
     report.line(&format!("  (least: metadump {} s + load {} s)", short(dump.as_secs_f64()), short(fill.as_secs_f64())));
 
@@ -44,19 +48,25 @@ pub(super) fn all(plan: &Plan, servers: &Servers, report: &mut Report, highest: 
     let p99 = |time: Duration| Ok::<_, anyhow::Error>(open::run(address, &items, rate, time)?.percentile(99.0));
     let calm = p99(plan.long / 2)?;
     let over = AtomicBool::new(false);
-    let (busy, p99_during) = std::thread::scope(|scope| {
+    let begun = Instant::now();
+    let (busy, during) = std::thread::scope(|scope| {
         let client = scope.spawn(|| {
-            let mut all = Vec::new();
+            let mut during = During::default();
             while !over.load(Ordering::Relaxed) {
-                all.push(p99(Duration::from_millis(500))?);
+                let p99 = p99(WINDOW)?;
+                let at = begun.elapsed().as_secs_f64();
+                during.p99.push((at, p99));
+                let sent = pair.b.replication_stat("resync_items_done")?;
+                during.items.push((at, sent as f64 / 1000.0));
             }
-            Ok::<_, anyhow::Error>(all)
+            Ok::<_, anyhow::Error>(during)
         });
-        let busy = full(&mut pair, plan.resync_items);
+        let busy = full(&mut pair.a, plan.resync_items);
         over.store(true, Ordering::Relaxed);
-        let all = client.join().unwrap_or_else(|_| bail!("the load panicked"))?;
-        Ok::<_, anyhow::Error>((busy?, super::report::median(&all)))
+        let during = client.join().unwrap_or_else(|_| bail!("the load panicked"))?;
+        Ok::<_, anyhow::Error>((busy?, during))
     })?;
+    let p99_during = super::report::median(&during.p99.iter().map(|(_, p99)| *p99).collect::<Vec<_>>());
     row(report, "full, the other side serving half its load", least, busy, Target::AtMost(3.0));
     report.row(&Line {
         what: "  p99 of its clients meanwhile",
@@ -68,10 +78,38 @@ pub(super) fn all(plan: &Plan, servers: &Servers, report: &mut Report, highest: 
         twemproxy: None,
     });
 
+    let file = report.beside("resync.png");
+    during.draw(&file)?;
+    report.line(&format!("  (the same in time: {})", file.display()));
+
     let again = dump_time(&pair)?;
     let time = incremental(&mut pair)?;
     row(report, &format!("incremental, {CHANGED} changed, to ready"), again, time, Target::AtMost(1.5));
     Ok(())
+}
+
+/// What was seen while one side was filled again under load, by seconds since the beginning.
+#[derive(Default)]
+struct During {
+    /// of the clients of the other side, microseconds
+    p99: Vec<(f64, f64)>,
+    /// that side has sent, thousands
+    items: Vec<(f64, f64)>,
+}
+
+impl During {
+    fn draw(self, file: &Path) -> Result<()> {
+        let (x, of) = ("seconds", "the side that serves");
+        let p99 = vec![("99th percentile".to_owned(), self.p99)];
+        let items = vec![("items sent".to_owned(), self.items)];
+        draw(
+            file,
+            &[
+                Chart { title: &format!("latency of clients of {of}"), x, y: "microseconds", curves: p99 },
+                Chart { title: &format!("resync by {of}"), x, y: "thousands of items", curves: items },
+            ],
+        )
+    }
 }
 
 fn row(report: &mut Report, what: &str, least: Duration, took: Duration, target: Target) {
@@ -120,14 +158,14 @@ fn fill_time(
 }
 
 /// The first replica loses everything; from the start of its sidecar until it is ready.
-fn full(pair: &mut Pair, count: u32) -> Result<Duration> {
-    pair.a.kill();
-    pair.a.memcached.start()?;
+fn full(replica: &mut Replica, count: u32) -> Result<Duration> {
+    replica.kill();
+    replica.memcached.start()?;
     let started = Instant::now();
-    pair.a.sidecar.start()?;
-    pair.a.sidecar.wait_ready(PATIENCE)?;
+    replica.sidecar.start()?;
+    replica.sidecar.wait_ready(PATIENCE)?;
     let took = started.elapsed();
-    let found = items(&pair.a.memcached).context("memcached does not answer")?;
+    let found = items(&replica.memcached).context("memcached does not answer")?;
     ensure!(found >= u64::from(count), "{found} of {count} items when ready");
     Ok(took)
 }
