@@ -218,6 +218,9 @@ fn environment(input: &Input<'_>) -> Vec<Value> {
         ("RMC_LOG_FORMAT", "json".to_owned()),
         ("RMC_LOG_LEVEL", level.to_owned()),
     ];
+    if input.spec.sidecar.busy_poll_microseconds > 0 {
+        flags.push(("RMC_BUSY_POLL", input.spec.sidecar.busy_poll_microseconds.to_string()));
+    }
     if let Some(rate) = sizes.resync_rate {
         flags.push(("RMC_RESYNC_RATE", rate.to_string()));
     }

@@ -251,3 +251,17 @@ fn a_template_is_the_same_until_something_of_it_changes() {
     spec.memory = "2Gi".to_owned();
     assert_ne!(hash(&spec), before);
 }
+
+/// Absent where it is not asked for, so that a release that brings it changes no template.
+#[test]
+fn busy_polling_is_passed_on_where_it_is_asked_for() {
+    let variable = |microseconds| {
+        let mut spec = ReplicatedMemcachedSpec::default();
+        spec.sidecar.busy_poll_microseconds = microseconds;
+        let set = build(&spec, &platform()).stateful_set.object;
+        let environment = set["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap().clone();
+        environment.into_iter().find(|entry| entry["name"] == "RMC_BUSY_POLL").map(|entry| entry["value"].clone())
+    };
+    assert_eq!(variable(0), None);
+    assert_eq!(variable(50), Some("50".into()));
+}
