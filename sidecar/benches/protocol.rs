@@ -103,6 +103,7 @@ fn main() {
                     exptime: 0,
                     version: (1 << 62) + version,
                     compare: None,
+                    binary: false,
                     value: black_box(value.as_bytes()),
                 },
             );

@@ -6,6 +6,8 @@
 //! ```
 
 pub mod expect;
+mod meta;
+mod peek;
 pub mod queue;
 pub mod session;
 pub mod stripes;

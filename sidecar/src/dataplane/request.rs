@@ -8,7 +8,7 @@ use crate::clock::{Now, Version};
 use crate::protocol::encode::{self, Store};
 use crate::protocol::reply::{self, Farewell};
 use crate::protocol::{Command, Keys, Request, StoreMode};
-use crate::replication::record::{Expiry, Record};
+use crate::replication::record::{Expiry, Marks, Record};
 
 /// The kinds of commands that are counted, by the names of the metric's label.
 pub(crate) const KINDS: [&str; 17] = [
@@ -47,6 +47,8 @@ fn kind(command: &Command<'_>) -> usize {
         Command::Touch { .. } => 13,
         Command::FlushAll { .. } => 14,
         Command::Version => 15,
+        // Counted by their own table.
+        Command::Meta(_) => usize::MAX,
         Command::Quit | Command::Forward { .. } | Command::Stream { .. } | Command::ReplicationStats => 16,
     }
 }
@@ -56,7 +58,10 @@ impl Worker {
     pub(super) fn execute(&mut self, id: SessionId, request: &Request<'_>, pipelined: bool, now: Now) -> Done {
         let done = self.start(id, request, pipelined, now);
         if !matches!(done, Done::Again(_))
-            && let Some(count) = self.commands.get_mut(kind(&request.command))
+            && let Some(count) = match &request.command {
+                Command::Meta(meta) => self.meta_commands.get_mut(meta.verb.number()),
+                command => self.commands.get_mut(kind(command)),
+            }
         {
             *count += 1;
         }
@@ -70,7 +75,7 @@ impl Worker {
             Command::GetAndTouch { cas, exptime, keys } => self.get_and_touch(id, cas, exptime, keys, now),
             Command::Store { mode, key, flags, exptime, value, compare } => {
                 // The version is filled in when there is one.
-                let store = Store { mode, key, flags, exptime, version: 0, compare, value };
+                let store = Store { mode, key, flags, exptime, version: 0, compare, binary: false, value };
                 self.store(id, store, noreply, now)
             }
             Command::TooLarge { key } => self.delete(id, key, Some(reply::TOO_LARGE), noreply, now),
@@ -90,6 +95,7 @@ impl Worker {
                 self.expect(id, What::Touch { hold, noreply, expiry });
                 Done::Taken
             }),
+            Command::Meta(ref request) => self.meta(id, request, now),
             Command::FlushAll { delay } => Ok(then(Then::Flush { exptime: delay, noreply })),
             Command::ReplicationStats => {
                 let text = self.replication_stats();
@@ -115,7 +121,7 @@ impl Worker {
         taken.unwrap_or_else(|stopped| stopped)
     }
 
-    fn hidden(&self) -> Option<Version> {
+    pub(super) fn hidden(&self) -> Option<Version> {
         self.shared.sweeping().then(|| self.shared.flush())
     }
 
@@ -187,7 +193,15 @@ impl Worker {
                 let record = if expiry.is_past(now.mono_ms()) {
                     Record::Delete { key, version }
                 } else {
-                    Record::Set { key, version, flags: store.flags, expiry, bulk: false, value: store.value }
+                    Record::Set {
+                        key,
+                        version,
+                        flags: store.flags,
+                        expiry,
+                        bulk: false,
+                        marks: Marks::NONE,
+                        value: store.value,
+                    }
                 };
                 let hold = self.record(hold, &record);
                 self.expect(id, What::Store { hold, noreply });
@@ -196,7 +210,7 @@ impl Worker {
         Ok(Done::Taken)
     }
 
-    fn delete(
+    pub(super) fn delete(
         &mut self,
         id: SessionId,
         key: &[u8],
@@ -212,7 +226,7 @@ impl Worker {
     }
 
     /// The command that changes the item is in the upstream buffer: the read-back goes right behind it.
-    fn read_back_after(&mut self, id: SessionId, key: &[u8], hold: Hold) {
+    pub(super) fn read_back_after(&mut self, id: SessionId, key: &[u8], hold: Hold) {
         encode::read_back(&mut self.upstream, key);
         let hold = self.record(hold, &Record::Delete { key, version: hold.version });
         self.expect(id, What::ReadBack { hold });
@@ -220,7 +234,7 @@ impl Worker {
 
     /// Takes the stripe for a command whose result depends on what is there. While a flush is swept, what is there may be
     /// flushed: then the item is looked at first, with the stripe held alone.
-    fn hold_present(&mut self, id: SessionId, key: &[u8], now: Now) -> Result<Hold, Done> {
+    pub(super) fn hold_present(&mut self, id: SessionId, key: &[u8], now: Now) -> Result<Hold, Done> {
         let inspected = self.session(id).is_some_and(|s| s.inspected.is_some());
         if inspected || !self.shared.sweeping() {
             return self.hold(id, key, Mode::Single, now);
@@ -244,7 +258,7 @@ fn then(then: Then) -> Done {
     Done::TakenThen(State::Draining(then))
 }
 
-fn private(line: &[u8], stream: Option<crate::protocol::StreamKind>) -> Done {
+pub(super) fn private(line: &[u8], stream: Option<crate::protocol::StreamKind>) -> Done {
     then(Then::Private(PrivateCommand { line: line.to_vec(), stream }))
 }
 

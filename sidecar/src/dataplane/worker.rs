@@ -91,6 +91,8 @@ pub struct Worker {
     touched: Vec<SessionId>,
     /// The answer to a change, kept until its read-back is in the journal.
     pub(super) saved: Vec<u8>,
+    /// The item before the command that makes it stale, whose answer is next.
+    pub(super) peeked: Option<Box<super::peek::Peeked>>,
     /// What became of that change.
     pub(super) change: Change,
     /// The values that clients read.
@@ -99,6 +101,8 @@ pub struct Worker {
     stats: StatsText,
     /// Commands taken since the start, by [`super::request::KINDS`].
     pub commands: [u64; super::request::KINDS.len()],
+    /// Meta commands taken since the start, by [`MetaVerb::number`](crate::protocol::MetaVerb::number).
+    pub meta_commands: [u64; 5],
     #[cfg(feature = "simulation")]
     pub(super) late: Vec<(Hold, Vec<u8>)>,
 }
@@ -123,8 +127,10 @@ impl Worker {
             saved: Vec::new(),
             value: ANSWER,
             change: Change::Refused,
+            peeked: None,
             stats,
             commands: [0; super::request::KINDS.len()],
+            meta_commands: [0; 5],
             #[cfg(feature = "simulation")]
             late: Vec::new(),
         }
@@ -264,6 +270,9 @@ impl Worker {
                 open.state = State::Closing;
                 open.in_flight = 0;
                 self.touch(session);
+            }
+            if let What::MetaRead { record, .. } = what {
+                self.records.consume(record);
             }
             let Some(hold) = what.hold() else { continue };
             let record = self.records.front(hold.record).into();

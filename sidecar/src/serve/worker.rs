@@ -539,6 +539,15 @@ impl Serving {
                 counter.set(*count);
             }
         }
+        let Some(counters) = stats.commands.get(ProtocolLabel::Meta as usize) else { return };
+        // By the names of the classic commands that do the same.
+        let labels =
+            [CommandLabel::Get, CommandLabel::Set, CommandLabel::Delete, CommandLabel::Incr, CommandLabel::Admin];
+        for (label, count) in labels.into_iter().zip(core.meta_commands) {
+            if let Some(counter) = counters.get(label as usize) {
+                counter.set(count);
+            }
+        }
     }
 }
 
