@@ -43,7 +43,7 @@ impl Difference {
         Self {
             stale: stale_there || item.took_token && !won_there,
             // A token that the read just took is where it belongs.
-            won: won_there && !(item.took_token && !stale_there),
+            won: won_there && (stale_there || !item.took_token),
         }
     }
 
