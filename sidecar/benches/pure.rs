@@ -94,7 +94,8 @@ fn encoder(criterion: &mut Criterion) {
         bencher.iter(|| {
             out.clear();
             let (key, value, version) = (black_box(key), black_box(value.as_bytes()), 1 << 62);
-            encode::store(&mut out, &Store { mode, key, flags: 0, exptime: 0, version, compare: None, value });
+            let (flags, exptime, compare, binary) = (0, 0, None, false);
+            encode::store(&mut out, &Store { mode, key, flags, exptime, version, compare, binary, value });
         });
     });
     group.bench_function("get", |bencher| {

@@ -7,6 +7,8 @@
 
 pub mod answer;
 pub mod expect;
+mod meta;
+mod peek;
 pub mod queue;
 pub mod session;
 pub mod stripes;

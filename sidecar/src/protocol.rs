@@ -7,6 +7,7 @@
 //! | [`request`] | what a client asked: one enum of commands |
 //! | [`parser`] | client bytes to [`Step`]s: framing, values, swallowed values, protocol by first byte |
 //! | `command` | one command line to one request: the table of verbs |
+//! | [`meta`], [`base64`] | the meta commands, and their binary keys |
 //! | `fast` | the same for the two most frequent lines, in one pass |
 //! | [`binary`] | the binary protocol: requests and answers |
 //! | [`reply`] | the texts that memcached answers and the sidecar knows by itself |
@@ -24,12 +25,14 @@
 //! differently (and some well-formed ones: `delete k 5`), so the parser is told which of the two
 //! stands behind it by a [`Dialect`].
 
+pub mod base64;
 pub mod binary;
 mod command;
 pub mod dump;
 pub mod encode;
 mod fast;
 pub mod limits;
+pub mod meta;
 mod number;
 pub mod parser;
 pub mod reply;
@@ -38,6 +41,7 @@ pub mod response;
 mod words;
 
 pub use limits::{Dialect, Limits};
+pub use meta::{MetaRequest, MetaVerb};
 pub use parser::{Parser, Step};
 pub use request::{Command, Direction, Keys, Request, StoreMode, StreamKind};
 pub use response::{Meta, MetaCode, Response};

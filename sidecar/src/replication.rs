@@ -11,6 +11,7 @@ pub mod resync;
 mod apply;
 mod flush;
 pub(crate) mod inbox;
+mod marks;
 mod recency;
 mod sending;
 

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::clock::{Clock, Now, ReplicaId, Version};
 use crate::dataplane::stripes::{MAX_PARTIES, Party, Stripe, Stripes};
 use crate::hash::KeyHasher;
+use crate::protocol::encode::needs_base64;
 use crate::protocol::{Dialect, Limits};
 use crate::replication::journal::Journal;
 use crate::replication::record::Expiry;
@@ -187,10 +188,10 @@ impl Shared {
     }
 
     /// Whether a key from the peer or a dump may be sent to memcached: one with a blank, a line feed, or a NUL where that
-    /// ends a line, would be read as commands.
+    /// ends a line, would be read as commands, if it is too long for base64.
     pub fn accepts_key(&self, key: &[u8]) -> bool {
         let nul = self.nul_in_keys.load(Ordering::Relaxed);
-        !key.iter().any(|byte| matches!(byte, b' ' | b'\n') || (*byte == 0 && !nul))
+        needs_base64(key) || !key.iter().any(|byte| matches!(byte, b' ' | b'\n') || (*byte == 0 && !nul))
     }
 
     /// What a client's exptime means (memcached's protocol.txt, "Expiration times").

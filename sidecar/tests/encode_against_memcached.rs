@@ -68,7 +68,7 @@ impl Connection {
 }
 
 fn item<'a>(key: &'a [u8], value: &'a [u8]) -> Store<'a> {
-    Store { mode: StoreMode::Set, key, flags: 0, exptime: 0, version: VERSION, compare: None, value }
+    Store { mode: StoreMode::Set, key, flags: 0, exptime: 0, version: VERSION, compare: None, binary: false, value }
 }
 
 fn counter(direction: Direction, version: u64) -> Arithmetic<'static> {

@@ -297,6 +297,88 @@ fn item_size_bound() {
     }
 }
 
+/// Every flag of the meta commands with every kind of argument, alone and after others.
+#[test]
+fn meta_flags() {
+    let verbs = table(
+        "mg K|md K|ma K|mg missing|md missing|ma missing|mg YQ== b|ma YQ== b|mn|mn k|mg|md|ma|me missing|ms|ms K",
+    );
+    let flags = table(
+        "\
+        | v| b| f| h| k| l| O| O1| q| s| t| u| x| I| T0| T-1| T100| T| Tx| T+1| T-| T1x| T2592001| T99999999999|\
+        \x20T00000000001| T000000000001| N0| N100| N-1| N| Nx| R0| R30| R-1| R| Rx| F0| F5| F-1| F| Fx| F4294967295|\
+        \x20F4294967296| C0| C9999999| C| C-1| Cx| C18446744073709551615| C18446744073709551616| E5| E| Ex| E-1| M| MI|\
+        \x20MD| M+| M-| ME| MA| MP| MR| MS| Mi| MII| M\0| D| D0| D5| Dx| D-1| D18446744073709551615| J| J0| J13| Jx|\
+        \x20J18446744073709551616| P| L| Pabc| y| S| S2| 1| -| {| ~| \x7f| \u{80}| \0| v v| v k q O1| q k O1 v s t f|\
+        \x20T30 N60| N60 T30| N60 v t| T30 t| t T30| R30 T100 t| O1234567890123456789012345678901|\
+        \x20O12345678901234567890123456789012| vlong| qlong klong O1| T5x C5x D5x| D5x T5x| F5x T5x| MII J| I T30|\
+        \x20x I| x T30 F5| q x| I q| N0 q| N0 J5 q v| N0 J5 T100 v t| MD D100 v| MD N0 J7 v k O1| v t k O1 s f h l u|\
+        \x20b v f h k l O1 q s t u x I T0 N0 R0 F0| b v f h k l O1 q s t u x I T0 N0 R0 F0 C0|\
+        \x20b v f h k l O1 q s t u x I T0 N0 R0 F0 C0 E1| b v f h k l O1 q s t u x I T0 N0 R0 F0 C0 E1 D1 J1 P L c",
+    );
+    each_release(&[], MIB, |pair| {
+        let inputs = verbs.iter().flat_map(|verb| {
+            flags.iter().flat_map(move |flags| {
+                let verb = verb.replace('K', "k");
+                let line = format!("set k 5 0 2\r\n10\r\nset ab 5 100 2\r\n10\r\n{verb}{flags}\r\n");
+                let sent = [format!("{line}1\r\nmg k v t f s\r\n"), format!(" {line}{verb}{flags}\n")];
+                // Of what `ms` takes for a length, nothing is a long one.
+                sent.into_iter().filter(|line| !line.contains("2592001"))
+            })
+        });
+        check_all(pair, inputs);
+    });
+}
+
+/// Every flag of `ms`, with values that are right, too short and too long.
+#[test]
+fn meta_sets() {
+    let flags = table(
+        "\
+        | b| c| k| O1| k O1 s| q| q k| s| I| T0| T-1| T100| T| Tx| N0| N| F0| F5| F-1| F4294967295| F4294967296| F| C0|\
+        \x20C9999999| C| C-1| C0 I| C9999999 I| E5| E| Ex| MS| ME| MR| MA| MP| M| Mx| MSS| MSx| M\0| me| MA N0| MA N100| MP N-1|\
+        \x20MA N| MA T100| MA C0| MA C9999| ME C0| MR C0| MS C0 I| MA F7 N0| MA s| MP s q| y| S2| - | {| v v| v| h l f t|\
+        \x20O1234567890123456789012345678901| O12345678901234567890123456789012| Mx O12345678901234567890123456789012|\
+        \x20b k O1 c| b MA N0 k s| T1x C1x| vlong klong| b v f h k l O1 q s t u x I T0 N0 R0 F0| b v f h k l O1 q s t u x I T0 N0 R0|\
+        \x20b v f h k l O1 q s t u x I T0 N0 R0 F0 C0 E1 D1 J1",
+    );
+    let keys = table("k|missing|YQ==|Y|");
+    let lengths = table("2|0|1|3|-1|x||2x|2147483645|2147483646|2147483647|02|+2|00000000002|000000000002|1048577");
+    each_release(&[], MIB, |pair| {
+        let mut inputs = Vec::new();
+        for flags in flags.iter().filter(|flags| !flags.split(' ').any(|flag| flag == "c")) {
+            for key in &keys {
+                inputs.push(format!("set k 5 0 2\r\n10\r\nms {key} 2{flags}\r\nab\r\nmg k v t f s\r\n"));
+            }
+            inputs.push(format!("ms {} 2{flags}\r\nab\r\n", "k".repeat(251)));
+            for length in &lengths {
+                inputs.push(format!("set k 5 0 2\r\n10\r\nms k {length}{flags}\r\nab\r\nmg k v t f s\r\n"));
+            }
+        }
+        check_all(pair, inputs);
+    });
+}
+
+/// The exact bound of an item for `ms`, with plain and binary keys, in every mode: what is too large drops the old value.
+#[test]
+fn meta_item_size_bound() {
+    each_release(&["-I", "8k", "-o", "slab_chunk_max=4"], 8192, |pair| {
+        let mut inputs = Vec::new();
+        for (key, key_len) in [("k", 1), ("YWI=", 2)] {
+            for flags in ["", " F1", " ME", " MA", " MR", " MP N0", " C0", " q", " O12345678901234567890123456789012"] {
+                let flag_bytes = if flags == " F1" { 4 } else { 0 };
+                let largest = 8192 - 48 - 8 - key_len - 3 - flag_bytes;
+                for length in largest - 1..=largest + 2 {
+                    let binary = if key == "k" { "" } else { " b" };
+                    let value = "v".repeat(length);
+                    inputs.push(format!("ms {key} 1{binary}\r\n1\r\nms {key} {length}{binary}{flags}\r\n{value}\r\n"));
+                }
+            }
+        }
+        check_all(pair, inputs);
+    });
+}
+
 /// Words and bytes thrown together.
 #[test]
 fn random_lines() {

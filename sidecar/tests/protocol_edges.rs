@@ -5,7 +5,8 @@
 use sidecar::protocol::dump::{self, DumpLine};
 use sidecar::protocol::reply::{self, Farewell};
 use sidecar::protocol::{
-    Command, Dialect, Direction, Keys, Limits, Parser, Request, Step, StoreMode, StreamKind, binary,
+    Command, Dialect, Direction, Keys, Limits, MetaRequest, MetaVerb, Parser, Request, Step, StoreMode, StreamKind,
+    binary,
 };
 
 const MODERN: Limits = Limits { item_size_max: 1024 * 1024, dialect: Dialect::Modern, flush_enabled: true };
@@ -353,10 +354,75 @@ fn edge_20_shutdown_and_quit() {
     }
 }
 
+/// The meta command of a line, which both parsers take.
+fn meta(line: &str, look: impl Fn(&MetaRequest<'_>)) {
+    for limits in BOTH {
+        match see(&limits, line.as_bytes()).as_slice() {
+            [Asked(Command::Meta(meta))] => look(meta),
+            other => panic!("{line:?}: {other:?}"),
+        }
+    }
+}
+
+/// What goes to memcached for it, with version 7.
+fn sent(meta: &MetaRequest<'_>) -> String {
+    let mut out = Vec::new();
+    meta.write_to(&mut out, Some(7), false);
+    String::from_utf8(out).expect("ASCII")
+}
+
 #[test]
-fn edges_21_to_26_meta_commands_are_not_served_yet() {
-    for line in ["mn\r\n", "mg k v\r\n", "ms k 1\r\n", "md k\r\n", "ma k\r\n", "me k\r\n"] {
-        answer(line, reply::ERROR);
+fn edge_21_no_op_and_quiet() {
+    for line in ["mn\r\n", "mn foo\r\n"] {
+        answer(line, reply::NO_OP);
+    }
+    // memcached answers each command of a connection that many clients share.
+    meta("mg k q v\r\n", |meta| assert_eq!((meta.has(b'q'), sent(meta)), (true, "mg k v E7\r\n".to_owned())));
+    meta("ms k 1 q E99\r\nx\r\n", |meta| assert_eq!(sent(meta), "ms k 1 E7\r\nx\r\n"));
+    meta("md k q k O1\r\n", |meta| {
+        let mut echo = Vec::new();
+        meta.write_echo(&mut echo);
+        assert_eq!(echo, b" kk O1");
+    });
+}
+
+#[test]
+fn edge_22_errors_in_flags() {
+    answer("mg k v v\r\n", reply::DUPLICATE_FLAG);
+    answer("mg k O12345678901234567890123456789012\r\n", reply::OPAQUE_TOO_LONG);
+    answer("mg Y b v\r\n", reply::KEY_NOT_DECODED);
+    answer("ms Y 1 b\r\nx\r\n", reply::KEY_NOT_DECODED);
+    answer("ma k N0 N0\r\n", reply::BAD_FLAG);
+    meta("mg YQ== b k\r\n", |meta| {
+        assert_eq!(meta.key(&mut [0; 250]), b"a");
+        assert_eq!(sent(meta), "mg YQ== b k E7\r\n");
+    });
+}
+
+#[test]
+fn edge_24_compare_of_a_read_is_left_to_memcached() {
+    meta("mg k C5 v\r\n", |meta| assert_eq!(sent(meta), "mg k C5 v E7\r\n"));
+}
+
+#[test]
+fn edge_26_lengths_of_ms() {
+    for line in ["ms k S1\r\n", "ms k x\r\n", "ms k -1\r\n", "ms k\r\n", "ms k 2147483646\r\n"] {
+        answer(line, reply::BAD_FORMAT);
+    }
+    // What is wrong with a flag swallows the value, what is wrong with the value never is silent.
+    answer("ms k 1 y\r\nx\r\n", reply::INVALID_FLAG);
+    answer("ms k 1 Mx\r\nx\r\n", reply::INVALID_SET_MODE);
+    answer("ms k 1 q\r\nxyz", reply::BAD_DATA_CHUNK);
+    meta("ms k 1 MA N0 E5\r\nx\r\n", |meta| assert_eq!(sent(meta), "ms k 1 MA N0 E7\r\nx\r\n"));
+}
+
+#[test]
+fn edge_32_too_large_in_every_mode() {
+    let value = "v".repeat(1024 * 1024);
+    for mode in ["", " ME", " MR", " MA", " MP", " C5", " q"] {
+        meta(&format!("ms k {}{mode}\r\n{value}\r\n", value.len()), |meta| {
+            assert_eq!(meta.verb, MetaVerb::TooLarge);
+        });
     }
 }
 

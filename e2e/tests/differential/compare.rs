@@ -22,6 +22,8 @@ enum Token<'a> {
     Bytes(&'a [u8]),
     /// a cas number: must be equal as a pattern
     Cas(&'a [u8]),
+    /// seconds that a clock may have moved on
+    Seconds(u64),
     /// may differ
     Anything,
 }
@@ -30,6 +32,7 @@ impl std::fmt::Debug for Token<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Token::Bytes(bytes) => write!(f, "{:?}", Excerpt(bytes)),
+            Token::Seconds(number) => write!(f, "{number} s"),
             Token::Cas(number) => write!(f, "cas {}", number.escape_ascii()),
             Token::Anything => write!(f, "(masked)"),
         }
@@ -62,6 +65,7 @@ impl CasPairs {
         expected.len() == seen.len()
             && expected.iter().zip(&seen).all(|pair| match pair {
                 (Token::Cas(expected), Token::Cas(seen)) => self.paired(expected, seen),
+                (Token::Seconds(expected), Token::Seconds(seen)) => expected.abs_diff(*seen) <= 1,
                 (expected, seen) => expected == seen,
             })
     }
@@ -78,6 +82,7 @@ fn first_difference(expected: &[u8], seen: &[u8]) -> String {
     let (expected, seen) = (tokens(expected), tokens(seen));
     let unlike = |(a, b): (&Token<'_>, &Token<'_>)| match (a, b) {
         (Token::Cas(_), Token::Cas(_)) => false,
+        (Token::Seconds(a), Token::Seconds(b)) => a.abs_diff(*b) > 1,
         (a, b) => a != b,
     };
     match expected.iter().zip(&seen).position(unlike) {
@@ -105,6 +110,17 @@ fn tokens(answer: &[u8]) -> Vec<Token<'_>> {
             let (data, tail) = rest.split_at(length.min(rest.len()));
             tokens.push(Token::Bytes(data));
             rest = tail;
+        } else if let Some(length) = meta_line(line) {
+            meta_words(line, &mut tokens);
+            let (data, tail) = rest.split_at(length.min(rest.len()));
+            tokens.push(Token::Bytes(data));
+            rest = tail;
+        } else if line.starts_with(b"ME ") {
+            // The key stands first and may look like a field.
+            let at = line.iter().skip(3).position(|&byte| byte == b' ').map_or(line.len(), |at| at + 3);
+            let (key, fields) = line.split_at(at);
+            tokens.push(Token::Bytes(key));
+            tokens.extend(dump_line(fields));
         } else if let Some(name) = stat_name(line) {
             match masks::stat(name) {
                 masks::Compared::Whole => tokens.push(Token::Bytes(line)),
@@ -149,6 +165,37 @@ fn value_line(line: &[u8]) -> Option<ValueLine<'_>> {
     Some((head, cas, length.checked_add(2)?))
 }
 
+/// Whether it is an answer to a meta command, and the length of what follows the line.
+fn meta_line(line: &[u8]) -> Option<usize> {
+    let text = line.strip_suffix(b"\r\n")?;
+    let mut words = text.split(|&byte| byte == b' ');
+    match words.next()? {
+        b"VA" => std::str::from_utf8(words.next()?).ok()?.parse::<usize>().ok()?.checked_add(2),
+        b"HD" | b"EN" | b"NF" | b"NS" | b"EX" => Some(0),
+        _ => None,
+    }
+}
+
+/// The words of an answer to a meta command: cas numbers and times are no plain bytes.
+fn meta_words<'a>(line: &'a [u8], tokens: &mut Vec<Token<'a>>) {
+    let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<u64>().ok();
+    for word in line.split(|&byte| byte == b' ') {
+        let bare = word.strip_suffix(b"\r\n").unwrap_or(word);
+        let token = match bare {
+            [b'c', cas @ ..] if number(cas).is_some() => Some(Token::Cas(cas)),
+            [b't' | b'l', seconds @ ..] => number(seconds).map(Token::Seconds),
+            _ => None,
+        };
+        match token {
+            Some(token) => {
+                let end = word.get(bare.len()..).unwrap_or_default();
+                tokens.extend([Token::Bytes(bare.get(..1).unwrap_or_default()), token, Token::Bytes(end)]);
+            }
+            None => tokens.push(Token::Bytes(word)),
+        }
+    }
+}
+
 fn stat_name(line: &[u8]) -> Option<&[u8]> {
     line.strip_prefix(b"STAT ")?.split(|&byte| byte == b' ').next()
 }
@@ -178,6 +225,14 @@ fn cas_numbers_are_compared_by_pattern_and_all_else_by_bytes() {
     assert!(!equal(&value("k", "1"), &value("j", "1")));
     assert!(!equal("VALUE k 0 1\r\nx\r\nEND\r\n", "VALUE k 0 1 5\r\nx\r\nEND\r\n"));
     assert!(!equal("STORED\r\n", "STORED\n"));
+    assert!(equal("HD c5 t-1\r\nHD c5\r\n", "HD c9 t-1\r\nHD c9\r\n"));
+    assert!(!equal("HD c5\r\nHD c5\r\n", "HD c9\r\nHD c8\r\n"));
+    assert!(!equal("HD t-1\r\n", "HD t5\r\n"));
+    assert!(equal("HD t4\r\n", "HD t5\r\n") && !equal("HD t3\r\n", "HD t5\r\n"));
+    assert!(!equal("HD c5 W\r\n", "HD c5\r\n") && !equal("HD\r\n", "EN\r\n") && !equal("HD Oc5\r\n", "HD Oc6\r\n"));
+    assert!(!equal("VA 2 c5\r\nc5\r\n", "VA 2 c5\r\nc6\r\n"));
+    assert!(equal("ME k exp=-1 la=0 cas=5 size=66\r\n", "ME k exp=-1 la=1 cas=7 size=66\r\n"));
+    assert!(!equal("ME k exp=-1 la=0 cas=5 size=66\r\n", "ME k exp=-1 la=1 cas=7 size=67\r\n"));
     // Data that looks like an answer is data.
     assert!(!equal("VALUE k 0 17\r\nVALUE k 0 1 5\r\nxx\r\n", "VALUE k 0 17\r\nVALUE k 0 1 6\r\nxx\r\n"));
     assert!(equal("STAT pid 5\r\n", "STAT pid 6\r\n"));

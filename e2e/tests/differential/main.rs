@@ -11,6 +11,7 @@ mod edges;
 mod endpoints;
 mod known;
 mod masks;
+mod meta;
 mod random;
 mod script;
 mod self_check;

@@ -307,7 +307,14 @@ impl Session<'_> {
     fn remember_tokens(&mut self, reply: &[u8]) {
         for line in reply.split(|&byte| byte == b'\n') {
             let words: Vec<&[u8]> = line.trim_ascii_end().split(|&byte| byte == b' ').collect();
-            if let [b"VALUE", key, _, _, cas] = words.as_slice() {
+            // A meta answer tells both when it was asked for the key too.
+            let flag = |flag: u8| words.iter().skip(1).find_map(|word| word.strip_prefix(&[flag]));
+            let found = match words.as_slice() {
+                [b"VALUE", key, _, _, cas] => Some((*key, *cas)),
+                [b"HD" | b"VA", ..] => flag(b'k').zip(flag(b'c')),
+                _ => None,
+            };
+            if let Some((key, cas)) = found {
                 let tokens = self.tokens.entry(key.to_vec()).or_default();
                 if tokens.last().is_none_or(|last| last != cas) {
                     tokens.push(cas.to_vec());

@@ -9,6 +9,7 @@ mod flags;
 mod life;
 mod limits;
 mod load;
+mod meta;
 mod restarts;
 mod rows;
 mod seed;

@@ -72,7 +72,7 @@ impl Worker {
             Command::Touch { key, exptime } => return self.touch_item(id, key, exptime, to, now),
             Command::Store { mode, key, flags, exptime, value, compare } => {
                 let compare = compare.map(NonZeroU64::get);
-                let store = Store { mode, key, flags, exptime, version: 0, compare, value };
+                let store = Store { mode, key, flags, exptime, version: 0, compare, binary: false, value };
                 return self.store(id, store, to, now);
             }
             Command::TooLarge { key } => return self.delete(id, key, None, true, to, now),

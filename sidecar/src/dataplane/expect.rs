@@ -1,6 +1,8 @@
 //! What a worker expects next from memcached, in the order of what it sent.
 
 use super::answer::To;
+use super::meta::Passing;
+use super::peek::Staling;
 use super::stripes::Stripe;
 use crate::clock::Version;
 use crate::protocol::binary::{Status, Tag};
@@ -36,6 +38,15 @@ pub struct Expected {
     pub session: SessionId,
     /// What it answers.
     pub what: What,
+}
+
+/// While a flush is swept: what a read that finds a flushed item answers instead.
+#[derive(Debug)]
+pub struct Hidden {
+    /// Items not newer than this are hidden.
+    pub flush: Version,
+    /// The answer of a miss, with its line end.
+    pub miss: Box<[u8]>,
 }
 
 /// See [`Expected`].
@@ -124,6 +135,76 @@ pub enum What {
         /// How it is answered.
         to: To,
     },
+    /// The result of `mg` that changes nothing but, perhaps, who has the win token.
+    MetaRead {
+        /// Bytes in the queue of records, which carry the key.
+        record: usize,
+        /// What is not shown.
+        hide: Option<Box<Hidden>>,
+        /// How it is passed on.
+        passing: Passing,
+    },
+    /// The result of `mg` with `T` or `N`.
+    MetaTouch {
+        /// The write; its record only carries the key.
+        hold: Hold,
+        /// The new end by `T`.
+        touch: Option<Expiry>,
+        /// The end of an item that was not there.
+        created: Expiry,
+        /// Such an item has a binary key.
+        binary: bool,
+        /// How it is passed on.
+        passing: Passing,
+    },
+    /// The result of `ms`; the record in the queue is logged on success.
+    MetaStore {
+        /// The write.
+        hold: Hold,
+        /// memcached drops the item when it fails.
+        drops: bool,
+        /// How it is passed on.
+        passing: Passing,
+    },
+    /// The item before a command that makes it stale, which is next.
+    Peek,
+    /// The result of such a command.
+    MetaStale {
+        /// The write; its record carries the key, and what `ms` stores.
+        hold: Hold,
+        /// Which one it is.
+        staling: Staling,
+        /// How it is passed on.
+        passing: Passing,
+    },
+    /// The result of `md`.
+    MetaDelete {
+        /// The delete.
+        hold: Hold,
+        /// It was for the item of one CAS only.
+        only_this: bool,
+        /// How it is passed on.
+        passing: Passing,
+    },
+    /// The result of a meta command that is followed by its [`What::ReadBack`].
+    MetaModify {
+        /// How it is passed on.
+        passing: Passing,
+        /// memcached itself was told to be quiet, and the answer of a `mn` follows in any case.
+        maybe_silent: bool,
+        /// The client is told that its opaque token is too long, whatever the result.
+        refuse: bool,
+    },
+    /// The result of `me`.
+    MetaDebug {
+        /// Items not newer than this are hidden.
+        hide: Option<Version>,
+    },
+    /// The result of giving back a win token that a read of ours took.
+    GivenBack {
+        /// Its stripe; the record only carries the key.
+        hold: Hold,
+    },
     /// The result of `me` before a write while a flush is swept.
     Inspect {
         /// Held alone; the record only carries the key.
@@ -167,9 +248,18 @@ impl What {
             | What::Touch { hold, .. }
             | What::Delete { hold, .. }
             | What::Inspect { hold }
-            | What::Recovered { hold } => Some(*hold),
+            | What::Recovered { hold }
+            | What::MetaTouch { hold, .. }
+            | What::MetaStore { hold, .. }
+            | What::MetaDelete { hold, .. }
+            | What::MetaStale { hold, .. }
+            | What::GivenBack { hold } => Some(*hold),
             What::Values { .. }
             | What::Value { .. }
+            | What::MetaRead { .. }
+            | What::MetaModify { .. }
+            | What::Peek
+            | What::MetaDebug { .. }
             | What::Modify { .. }
             | What::VersionSet
             | What::Purged

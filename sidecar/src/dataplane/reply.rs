@@ -13,18 +13,18 @@ use crate::protocol::binary::{Tag, answer as packet};
 use crate::protocol::encode;
 use crate::protocol::response::{self, Meta, MetaCode, Response};
 use crate::replication::journal::Journal;
-use crate::replication::record::{Expiry, Record};
+use crate::replication::record::{Expiry, Marks, Record};
 use crate::rules::Rule;
 use crate::shared::Shared;
 
 /// The journal, locked when the first write of a batch needs it.
-struct Batch<'a> {
+pub(super) struct Batch<'a> {
     shared: &'a Shared,
     journal: Option<MutexGuard<'a, Journal>>,
 }
 
 impl Batch<'_> {
-    fn journal(&mut self) -> &mut Journal {
+    pub(super) fn journal(&mut self) -> &mut Journal {
         self.journal.get_or_insert_with(|| self.shared.journal())
     }
 }
@@ -68,7 +68,14 @@ impl Worker {
         let mut at = self.pass_on(bytes, direct)?;
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
-            let Some((response, len)) = response::parse(rest)? else { return Ok(at + self.begin_value(rest, direct)?) };
+            let Some((response, len)) = response::parse(rest)? else {
+                let begun = if rest.starts_with(b"VA ") {
+                    self.begin_meta_value(rest, batch, direct)?
+                } else {
+                    self.begin_value(rest, direct)?
+                };
+                return Ok(at + begun);
+            };
             self.answer(&response, batch, now)?;
             at += len;
         }
@@ -142,6 +149,27 @@ impl Worker {
                 }
                 self.respond(id, to, &outcome);
             }
+            What::MetaRead { record, hide, passing } => {
+                self.meta_read_answered(id, response, batch, (record, hide, passing))?;
+            }
+            What::MetaTouch { hold, touch, created, binary, passing } => {
+                self.meta_touched(id, response, batch, (hold, touch, created, binary, passing), now)?;
+            }
+            What::MetaStore { hold, drops, passing } => {
+                self.meta_stored(id, response, batch, (hold, drops, passing))?;
+            }
+            What::Peek => self.peeked(response, now)?,
+            What::MetaStale { hold, staling, passing } => {
+                self.meta_staled(id, response, batch, (hold, staling, passing), now)?;
+            }
+            What::MetaDelete { hold, only_this, passing } => {
+                self.meta_deleted(id, response, batch, (hold, only_this, passing))?;
+            }
+            What::MetaModify { passing, maybe_silent, refuse } => {
+                self.meta_modified(response, (passing, maybe_silent, refuse))?;
+            }
+            What::MetaDebug { hide } => self.meta_debugged(id, response, hide)?,
+            What::GivenBack { hold } => self.release_front(hold),
             What::Inspect { hold } => self.inspected(id, meta(response)?, hold),
             What::Purged => {
                 meta(response)?;
@@ -165,7 +193,7 @@ impl Worker {
     }
 
     /// What needs no answer of memcached and is now first has its turn.
-    fn tell_local(&mut self) {
+    pub(super) fn tell_local(&mut self) {
         while self.expected.front().is_some_and(|e| e.what.is_local()) {
             if let Some(Expected { session, what }) = self.expected.pop_front() {
                 self.answered(session);
@@ -174,7 +202,7 @@ impl Worker {
         }
     }
 
-    fn answered(&mut self, id: SessionId) {
+    pub(super) fn answered(&mut self, id: SessionId) {
         if let Some(session) = self.session(id) {
             session.in_flight = session.in_flight.saturating_sub(1);
             session.values.saw(std::mem::take(&mut session.values_now));
@@ -182,7 +210,7 @@ impl Worker {
         }
     }
 
-    fn put(&mut self, id: SessionId, bytes: &[u8]) {
+    pub(super) fn put(&mut self, id: SessionId, bytes: &[u8]) {
         if let Some(session) = self.session(id) {
             session.output.extend_from_slice(bytes);
         }
@@ -194,7 +222,7 @@ impl Worker {
         }
     }
 
-    fn put_line(&mut self, id: SessionId, line: &[u8]) {
+    pub(super) fn put_line(&mut self, id: SessionId, line: &[u8]) {
         self.put(id, line);
         self.put(id, b"\r\n");
     }
@@ -312,7 +340,8 @@ impl Worker {
         let Item { flags, value, version: small, .. } = *item;
         let mut bytes = Vec::with_capacity(value.len() + key.len() + 64);
         let version = hold.version;
-        Record::Set { key, version, flags, expiry: item.expiry(now), bulk: false, value }.encode(&mut bytes);
+        let marks = item.marks;
+        Record::Set { key, version, flags, expiry: item.expiry(now), bulk: false, marks, value }.encode(&mut bytes);
         self.log(batch, hold, &bytes);
         self.records.consume(hold.record);
         self.versions.pop_front();
@@ -354,16 +383,31 @@ impl Worker {
         let record = self.records.front(hold.record).to_vec();
         let Some(key) = record_key(&record) else { return self.release_front(hold) };
         let expiry = item.expiry(now);
-        let Item { version, flags, value, .. } = *item;
+        let Item { version, flags, marks, took_token, value, .. } = *item;
         let mut bytes = Vec::with_capacity(value.len() + key.len() + 64);
-        Record::Set { key, version, flags, expiry, bulk: false, value }.encode(&mut bytes);
-        self.commit(batch, hold, &bytes);
+        Record::Set { key, version, flags, expiry, bulk: false, marks, value }.encode(&mut bytes);
+        self.log(batch, hold, &bytes);
+        match took_token {
+            true => self.give_back(key, hold, version),
+            false => self.release_front(hold),
+        }
         if version != hold.version {
             // It may have been a touch, which leaves the version.
             bytes.clear();
             Record::Touch { key, item: version, version: hold.version, expiry }.encode(&mut bytes);
             self.log(batch, hold, &bytes);
         }
+    }
+
+    /// A read of ours took the win token of the item that is at the front: a client shall have it.
+    pub(super) fn give_back(&mut self, key: &[u8], hold: Hold, item: Version) {
+        self.records.consume(hold.record);
+        self.versions.pop_front();
+        let nobody = SessionId { index: u32::MAX, generation: 0 };
+        self.versions.push_back(hold.version);
+        encode::mark_stale(&mut self.upstream, key, item.raw());
+        let hold = self.record(hold, &Record::Delete { key, version: hold.version });
+        self.expected.push_back(Expected { session: nobody, what: What::GivenBack { hold } });
     }
 
     fn touched(&mut self, batch: &mut Batch<'_>, hold: Hold, hit: Option<Version>, expiry: Expiry, now: Now) {
@@ -379,10 +423,14 @@ impl Worker {
     }
 
     fn inspected(&mut self, id: SessionId, meta: &Meta<'_>, hold: Hold) {
-        let flushed = meta.debug_cas().filter(|cas| Version::of_item(*cas) <= self.shared.flush());
+        let flushed = meta.inspected().map(|(cas, _)| cas).filter(|cas| Version::of_item(*cas) <= self.shared.flush());
         let record = self.records.front(hold.record).to_vec();
         if let (Some(cas), Some(key)) = (flushed, record_key(&record)) {
             encode::delete(&mut self.upstream, key, Some(cas));
+            self.expect(id, What::Purged);
+        } else if let (true, Some((cas, _)), Some(key)) = (meta.flags.has(b'W'), meta.inspected(), record_key(&record))
+        {
+            encode::mark_stale(&mut self.upstream, key, cas);
             self.expect(id, What::Purged);
         }
         self.records.consume(hold.record);
@@ -397,7 +445,7 @@ impl Worker {
     }
 
     /// The record in the queue is what happened.
-    fn commit_front(&mut self, batch: &mut Batch<'_>, hold: Hold) {
+    pub(super) fn commit_front(&mut self, batch: &mut Batch<'_>, hold: Hold) {
         // The queue is not touched by a commit, so its bytes can be lent to it.
         let queue = std::mem::take(&mut self.records);
         self.log(batch, hold, queue.front(hold.record));
@@ -406,7 +454,7 @@ impl Worker {
     }
 
     /// The key in the queue is gone, whatever was meant.
-    fn commit_delete(&mut self, batch: &mut Batch<'_>, hold: Hold) {
+    pub(super) fn commit_delete(&mut self, batch: &mut Batch<'_>, hold: Hold) {
         if self.shared.broken(Rule::FailedSetIsDelete) {
             return self.release_front(hold);
         }
@@ -417,12 +465,12 @@ impl Worker {
         self.commit(batch, hold, &bytes);
     }
 
-    fn commit(&mut self, batch: &mut Batch<'_>, hold: Hold, record: &[u8]) {
+    pub(super) fn commit(&mut self, batch: &mut Batch<'_>, hold: Hold, record: &[u8]) {
         self.log(batch, hold, record);
         self.release_front(hold);
     }
 
-    fn log(&mut self, batch: &mut Batch<'_>, hold: Hold, record: &[u8]) {
+    pub(super) fn log(&mut self, batch: &mut Batch<'_>, hold: Hold, record: &[u8]) {
         #[cfg(feature = "simulation")]
         if self.shared.broken(Rule::LogBeforeRelease) && !self.late.iter().any(|(h, _)| h.version == hold.version) {
             self.late.push((hold, record.to_vec()));
@@ -432,7 +480,7 @@ impl Worker {
     }
 
     /// The first write in flight is done with.
-    fn release_front(&mut self, hold: Hold) {
+    pub(super) fn release_front(&mut self, hold: Hold) {
         self.records.consume(hold.record);
         self.versions.pop_front();
         self.release(hold.stripe);
@@ -448,20 +496,24 @@ fn refusal(code: MetaCode) -> Result<Outcome<'static>, UpstreamError> {
     })
 }
 
-fn meta<'r, 'a>(response: &'r Response<'a>) -> Result<&'r Meta<'a>, UpstreamError> {
+pub(super) fn meta<'r, 'a>(response: &'r Response<'a>) -> Result<&'r Meta<'a>, UpstreamError> {
     match response {
         Response::Meta(meta) => Ok(meta),
         _ => Err(UpstreamError::Unexpected),
     }
 }
 
-/// An item as it was read with `mg v f t c`.
+/// An item as it was read with `mg v f t c k`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item<'a> {
     pub(crate) version: Version,
     pub(crate) flags: u32,
     /// Remaining seconds, -1 for ever.
     pub(crate) ttl: i64,
+    /// What else is to be known of it. A token that this read took is not given to anybody.
+    pub(crate) marks: Marks,
+    /// This read took the win token, which has to be given back: [`encode::mark_stale`].
+    pub(crate) took_token: bool,
     pub(crate) value: &'a [u8],
 }
 
@@ -485,7 +537,11 @@ pub(crate) fn item_of<'a>(response: &Response<'a>) -> Result<Option<Item<'a>>, U
     match (meta.code, meta.value, meta.flags.cas(), meta.flags.client_flags(), meta.flags.ttl()) {
         (MetaCode::Miss, ..) => Ok(None),
         (MetaCode::Value, Some(value), Some(cas), Some(flags), Some(ttl)) => {
-            Ok(Some(Item { version: Version::of_item(cas), flags, ttl, value }))
+            let marks = [(b'X', Marks::STALE), (b'Z', Marks::WON), (b'b', Marks::BINARY)];
+            let marks = marks.into_iter().filter(|(flag, _)| meta.flags.has(*flag));
+            let marks = marks.fold(Marks::NONE, |all, (_, mark)| all.and(mark));
+            let took_token = meta.flags.has(b'W');
+            Ok(Some(Item { version: Version::of_item(cas), flags, ttl, marks, took_token, value }))
         }
         _ => Err(UpstreamError::Unexpected),
     }

@@ -8,8 +8,8 @@ use super::worker::{Done, Worker};
 use crate::clock::{Now, Version};
 use crate::protocol::encode::{self, Arithmetic, Store};
 use crate::protocol::reply::Farewell;
-use crate::protocol::{Command, Keys, Request, StoreMode};
-use crate::replication::record::{Expiry, Record};
+use crate::protocol::{Command, Keys, MetaVerb, Request, StoreMode};
+use crate::replication::record::{Expiry, Marks, Record};
 use crate::stats::ProtocolLabel;
 
 /// The kinds of commands that are counted, by the names of the metric's label.
@@ -49,6 +49,14 @@ fn kind(command: &Command<'_>) -> usize {
         Command::Touch { .. } => 13,
         Command::FlushAll { .. } => 14,
         Command::Version => 15,
+        // By the names of the classic commands that do the same.
+        Command::Meta(meta) => match meta.verb {
+            MetaVerb::Get => 0,
+            MetaVerb::Set | MetaVerb::TooLarge => 4,
+            MetaVerb::Arithmetic => 10,
+            MetaVerb::Delete => 12,
+            MetaVerb::Debug => 16,
+        },
         Command::Quit | Command::Forward { .. } | Command::Stream { .. } | Command::ReplicationStats => 16,
     }
 }
@@ -58,7 +66,11 @@ impl Worker {
     pub(super) fn execute(&mut self, id: SessionId, request: &Request<'_>, pipelined: bool, now: Now) -> Done {
         let done = self.start(id, request, pipelined, now);
         if !matches!(done, Done::Again(_)) {
-            self.count(ProtocolLabel::Classic, kind(&request.command));
+            let protocol = match request.command {
+                Command::Meta(_) => ProtocolLabel::Meta,
+                _ => ProtocolLabel::Classic,
+            };
+            self.count(protocol, kind(&request.command));
         }
         done
     }
@@ -70,7 +82,7 @@ impl Worker {
             Command::GetAndTouch { cas, exptime, keys } => self.get_and_touch(id, cas, exptime, keys, now),
             Command::Store { mode, key, flags, exptime, value, compare } => {
                 // The version is filled in when there is one.
-                let store = Store { mode, key, flags, exptime, version: 0, compare, value };
+                let store = Store { mode, key, flags, exptime, version: 0, compare, binary: false, value };
                 self.store(id, store, to, now)
             }
             Command::TooLarge { key } => self.delete(id, key, None, true, to, now),
@@ -80,6 +92,7 @@ impl Worker {
                 self.arithmetic(id, arithmetic, to, now)
             }
             Command::Touch { key, exptime } => self.touch_item(id, key, exptime, to, now),
+            Command::Meta(ref request) => self.meta(id, request, now),
             Command::FlushAll { delay } => Ok(then(Then::Flush { exptime: delay, to })),
             Command::ReplicationStats => {
                 let text = self.replication_stats();
@@ -180,7 +193,15 @@ impl Worker {
                 let record = if expiry.is_past(now.mono_ms()) {
                     Record::Delete { key, version }
                 } else {
-                    Record::Set { key, version, flags: store.flags, expiry, bulk: false, value: store.value }
+                    Record::Set {
+                        key,
+                        version,
+                        flags: store.flags,
+                        expiry,
+                        bulk: false,
+                        marks: Marks::NONE,
+                        value: store.value,
+                    }
                 };
                 let hold = self.record(hold, &record);
                 self.expect(id, What::Store { hold, to });
@@ -244,7 +265,7 @@ impl Worker {
     }
 
     /// The command that changes the item is in the upstream buffer: the read-back goes right behind it.
-    fn read_back_after(&mut self, id: SessionId, key: &[u8], hold: Hold) {
+    pub(super) fn read_back_after(&mut self, id: SessionId, key: &[u8], hold: Hold) {
         encode::read_back(&mut self.upstream, key);
         let hold = self.record(hold, &Record::Delete { key, version: hold.version });
         self.expect(id, What::ReadBack { hold });

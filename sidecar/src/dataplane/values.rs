@@ -3,6 +3,7 @@
 
 use super::answer::To;
 use super::expect::{SessionId, What};
+use super::reply::Batch;
 use super::session::Session;
 use super::worker::{UpstreamError, Worker};
 use crate::clock::Version;
@@ -33,6 +34,8 @@ impl Direct for Buffered {
 pub(super) struct Rest {
     /// Bytes of the value.
     left: usize,
+    /// The answer ends with it.
+    last: bool,
     /// Who gets them; nobody where the hit is hidden.
     to: Option<SessionId>,
     /// The line end behind the value is passed on too.
@@ -163,14 +166,38 @@ impl Worker {
             form.put_header(&mut session.output, &opening);
         }
         let with_end = !matches!(form, Some(Form::Packet(_)));
-        self.rest = Some(Rest { left: raw + len, to: form.map(|_| id), with_end });
+        self.rest = Some(Rest { left: raw + len, last: false, to: form.map(|_| id), with_end });
         let done = header.len() - raw;
         Ok(done + self.pass_on(bytes.get(done..).unwrap_or_default(), direct)?)
     }
 
+    /// The same for the hit of a plain `mg`.
+    pub(super) fn begin_meta_value(
+        &mut self,
+        bytes: &[u8],
+        batch: &mut Batch<'_>,
+        direct: &mut dyn Direct,
+    ) -> Result<usize, UpstreamError> {
+        let opening = response::meta_opening(bytes)?.filter(|(_, _, len)| *len >= PIECEWISE_FROM);
+        let Some((meta, header_len, len)) = opening else { return Ok(0) };
+        let mut front = self.expected.pop_front().ok_or(UpstreamError::Unexpected)?;
+        let id = front.session;
+        let What::MetaRead { record, hide, passing } = &mut front.what else {
+            // Any other is read as a whole.
+            self.expected.push_front(front);
+            return Ok(0);
+        };
+        let shown = self.meta_hit(id, &meta, len, batch, (*record, hide.as_deref(), &*passing))?;
+        self.records.consume(std::mem::take(record));
+        self.expected.push_front(front);
+        self.rest = Some(Rest { left: len, last: true, to: shown.then_some(id), with_end: true });
+        let passed = self.pass_on(bytes.get(header_len..).unwrap_or_default(), direct)?;
+        Ok(header_len + passed)
+    }
+
     /// Goes on with the hit that comes in pieces, if there is one; returns how many bytes are done with.
     pub(super) fn pass_on(&mut self, bytes: &[u8], direct: &mut dyn Direct) -> Result<usize, UpstreamError> {
-        let Some(Rest { left, to, with_end }) = self.rest else { return Ok(0) };
+        let Some(Rest { left, last, to, with_end }) = self.rest else { return Ok(0) };
         let (piece, behind) = bytes.split_at_checked(left).unwrap_or((bytes, &[]));
         let whole = piece.len() == left;
         let end = if whole { response::value_end(behind)? } else { None };
@@ -184,7 +211,14 @@ impl Worker {
             session.output.extend_from_slice(behind.get(..end).unwrap_or_default());
             self.touch(id);
         }
-        self.rest = end.is_none().then_some(Rest { left: left - piece.len(), to, with_end });
+        self.rest = end.is_none().then_some(Rest { left: left - piece.len(), last, to, with_end });
+        if last
+            && end.is_some()
+            && let Some(done) = self.expected.pop_front()
+        {
+            self.answered(done.session);
+            self.tell_local();
+        }
         Ok(piece.len() + end.unwrap_or(0))
     }
 }

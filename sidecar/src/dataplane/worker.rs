@@ -94,6 +94,8 @@ pub struct Worker {
     touched: Vec<SessionId>,
     /// The answer to a change, kept until its read-back is in the journal.
     pub(super) saved: Vec<u8>,
+    /// The item before the command that makes it stale, whose answer is next.
+    pub(super) peeked: Option<Box<super::peek::Peeked>>,
     /// What became of that change.
     pub(super) change: Change,
     /// The values that clients read.
@@ -126,6 +128,7 @@ impl Worker {
             saved: Vec::new(),
             value: ANSWER,
             change: Change::Refused,
+            peeked: None,
             stats,
             commands: [[0; super::request::KINDS.len()]; ProtocolLabel::ALL.len()],
             #[cfg(feature = "simulation")]
@@ -265,6 +268,9 @@ impl Worker {
                 open.state = State::Closing;
                 open.in_flight = 0;
                 self.touch(session);
+            }
+            if let What::MetaRead { record, .. } = what {
+                self.records.consume(record);
             }
             let Some(hold) = what.hold() else { continue };
             let record = self.records.front(hold.record).into();

@@ -5,6 +5,7 @@
 //! not understood would bypass replication.
 
 use super::limits::{Dialect, Limits, MAX_ANNOUNCED_VALUE, MAX_KEY};
+use super::meta::{self, MetaRequest, MetaVerb};
 use super::number::{c_i32, c_u32, c_u64, plain_i32, plain_u64};
 use super::reply;
 use super::request::{Command, Direction, Keys, Request, StoreMode, StreamKind};
@@ -17,6 +18,8 @@ pub(super) enum Parsed<'a> {
     Request(Request<'a>, u64),
     /// A value follows.
     Store(StoreLine<'a>),
+    /// A value of so many bytes follows, without its line end.
+    MetaStore(MetaRequest<'a>, u32),
     /// Answered. This many bytes behind the line are to be thrown away.
     Reply(&'static [u8], u64),
     /// memcached closes the connection without a word.
@@ -59,7 +62,9 @@ enum Verb {
     /// Touches no item.
     Admin,
     /// `mg` and the like.
-    Meta,
+    Meta(MetaVerb),
+    /// `mn`.
+    NoOp,
 }
 
 /// The table of verbs: exact case.
@@ -88,7 +93,12 @@ fn verb(word: &[u8]) -> Option<Verb> {
         b"lru_crawler" => Verb::LruCrawler,
         b"slabs" | b"lru" | b"verbosity" | b"cache_memlimit" | b"shutdown" | b"extstore" | b"refresh_certs"
         | b"misbehave" | b"debugtime" | b"debugitem" => Verb::Admin,
-        b"mg" | b"ms" | b"md" | b"ma" | b"mn" | b"me" => Verb::Meta,
+        b"mg" => Verb::Meta(MetaVerb::Get),
+        b"ms" => Verb::Meta(MetaVerb::Set),
+        b"md" => Verb::Meta(MetaVerb::Delete),
+        b"ma" => Verb::Meta(MetaVerb::Arithmetic),
+        b"me" => Verb::Meta(MetaVerb::Debug),
+        b"mn" => Verb::NoOp,
         _ => return None,
     })
 }
@@ -107,7 +117,7 @@ fn word_count(verb: Verb) -> (usize, usize, usize) {
         Verb::FlushAll => (1, 3, 1),
         // memcached itself counts the words of what it is given as it is.
         Verb::Stats | Verb::Watch | Verb::LruCrawler | Verb::Admin => (1, ANY, 1),
-        Verb::Version | Verb::Quit | Verb::Meta => (1, ANY, 1),
+        Verb::Version | Verb::Quit | Verb::Meta(_) | Verb::NoOp => (1, ANY, 1),
     }
 }
 
@@ -169,6 +179,9 @@ fn run<'a>(verb: Verb, line: &'a [u8], rest: &'a [u8], limits: &Limits) -> Parse
     if let Verb::Get { cas } = verb {
         return get(cas, line, rest, limits);
     }
+    if let Verb::Meta(verb) = verb {
+        return meta::parse(verb, rest, limits);
+    }
     let words = Words::new(line);
     let (fewest, most, fewest_modern) = word_count(verb);
     match limits.dialect {
@@ -195,7 +208,8 @@ fn run<'a>(verb: Verb, line: &'a [u8], rest: &'a [u8], limits: &Limits) -> Parse
         Verb::Quit => complete(Command::Quit, false),
         Verb::Watch => stream(StreamKind::Watch, line),
         Verb::LruCrawler => lru_crawler(line, &words, limits),
-        Verb::Meta => refuse(reply::ERROR, false),
+        Verb::Meta(verb) => meta::parse(verb, rest, limits),
+        Verb::NoOp => refuse(reply::NO_OP, false),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each function appends to a buffer that goes upstream as a whole. Keys are those of a client's
 //! request, or have passed [`Limits::accepts_key`](super::Limits::accepts_key).
 
+use super::base64::{self, MAX_BINARY_KEY};
 use super::binary::Create;
 use super::limits::{Dialect, MAX_UNFINISHED_LINE};
 use super::request::{Direction, Keys, StoreMode};
@@ -22,6 +23,9 @@ pub struct Store<'a> {
     pub version: u64,
     /// Store only over an item of this CAS.
     pub compare: Option<u64>,
+    /// The key is given in base64, which memcached shows with it from then on. Other keys are given so only where they
+    /// must be.
+    pub binary: bool,
     /// The value without its line end.
     pub value: &'a [u8],
 }
@@ -43,15 +47,39 @@ pub struct Arithmetic<'a> {
     pub create: Option<Create>,
 }
 
+/// Whether a key can only be named in base64: with a blank, a line feed, or a NUL, which ends a line for some releases.
+#[must_use]
+pub fn needs_base64(key: &[u8]) -> bool {
+    memchr::memchr3(b' ', b'\n', 0, key).is_some() && key.len() <= MAX_BINARY_KEY
+}
+
+/// Writes a key so that memcached finds its item; returns what belongs behind it.
+#[inline]
+fn name(out: &mut Vec<u8>, key: &[u8]) -> &'static [u8] {
+    if needs_base64(key) {
+        base64::encode(out, key);
+        return b" b";
+    }
+    out.extend_from_slice(key);
+    b""
+}
+
 /// `ms <key> <len> F<flags> T<exp> E<version> [M<mode>] [C<cas>]` and the value.
 /// Answers `HD`, `NS`, `EX`, `NF`, or an error line.
 #[inline]
 pub fn store(out: &mut Vec<u8>, store: &Store<'_>) {
     out.reserve(store.key.len() + store.value.len() + 96);
     out.extend_from_slice(b"ms ");
-    out.extend_from_slice(store.key);
-    out.push(b' ');
-    number(out, store.value.len() as u64);
+    if store.binary {
+        base64::encode(out, store.key);
+        out.push(b' ');
+        number(out, store.value.len() as u64);
+        out.extend_from_slice(b" b");
+    } else {
+        out.extend_from_slice(store.key);
+        out.push(b' ');
+        number(out, store.value.len() as u64);
+    }
     out.extend_from_slice(b" F");
     number(out, u64::from(store.flags));
     out.extend_from_slice(b" T");
@@ -86,7 +114,8 @@ pub fn store(out: &mut Vec<u8>, store: &Store<'_>) {
 #[inline]
 pub fn arithmetic(out: &mut Vec<u8>, arithmetic: &Arithmetic<'_>) {
     out.extend_from_slice(b"ma ");
-    out.extend_from_slice(arithmetic.key);
+    let behind = name(out, arithmetic.key);
+    out.extend_from_slice(behind);
     out.extend_from_slice(b" D");
     number(out, arithmetic.delta);
     out.extend_from_slice(match arithmetic.direction {
@@ -113,7 +142,8 @@ pub fn arithmetic(out: &mut Vec<u8>, arithmetic: &Arithmetic<'_>) {
 #[inline]
 pub fn set_version(out: &mut Vec<u8>, key: &[u8], version: u64, compare: Option<u64>) {
     out.extend_from_slice(b"ma ");
-    out.extend_from_slice(key);
+    let behind = name(out, key);
+    out.extend_from_slice(behind);
     out.extend_from_slice(b" D0 E");
     number(out, version);
     if let Some(compare) = compare {
@@ -123,19 +153,40 @@ pub fn set_version(out: &mut Vec<u8>, key: &[u8], version: u64, compare: Option<
     out.extend_from_slice(b"\r\n");
 }
 
-/// `mg <key> v f t c u`: the item as it is, without counting as a use. Answers `VA` with `f`, `t`
-/// and `c`, or `EN`.
+/// `mg <key> v f t c k u`: the item as it is, without counting as a use. Answers `VA` with `f`, `t`, `c`, `k`, and the
+/// marks of the item, or `EN`. **Takes the win token of a stale item** (`W`): see [`mark_stale`].
 #[inline]
 pub fn read_back(out: &mut Vec<u8>, key: &[u8]) {
-    line(out, b"mg ", key, b" v f t c u\r\n");
+    // Of a key that only base64 can name the bytes must never be in an answer.
+    let rest: &[u8] = if needs_base64(key) { b" v f t c u\r\n" } else { b" v f t c k u\r\n" };
+    line(out, b"mg ", key, rest);
+}
+
+/// `md <key> I C<version> E<version>`: the item of this version is stale, and its win token is free. Answers `HD`, `EX`
+/// or `NF`.
+pub fn mark_stale(out: &mut Vec<u8>, key: &[u8], version: u64) {
+    line(out, b"md ", key, b" I C");
+    number(out, version);
+    out.extend_from_slice(b" E");
+    number(out, version);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `mg <key> R<latest> [T<exptime>] u`: takes the win token of an item that is stale or ends some day. Answers `HD` or
+/// `EN`.
+pub fn take_token(out: &mut Vec<u8>, key: &[u8], exptime: Option<i32>) {
+    line(out, b"mg ", key, b" R2147483647");
+    if let Some(exptime) = exptime {
+        out.extend_from_slice(b" T");
+        signed(out, exptime);
+    }
+    out.extend_from_slice(b" u\r\n");
 }
 
 /// `mg <key> T<exp> c [f]`: a touch. Answers `HD` with `c` (and the item's flags), or `EN`.
 #[inline]
 pub fn touch(out: &mut Vec<u8>, key: &[u8], exptime: i32, flags: bool) {
-    out.extend_from_slice(b"mg ");
-    out.extend_from_slice(key);
-    out.extend_from_slice(b" T");
+    line(out, b"mg ", key, b" T");
     signed(out, exptime);
     out.extend_from_slice(if flags { b" c f\r\n" } else { b" c\r\n" });
 }
@@ -146,17 +197,21 @@ pub fn probe(out: &mut Vec<u8>, key: &[u8]) {
     line(out, b"mg ", key, b" c u\r\n");
 }
 
-/// `me <key>`: version and expiry without any side effect. Answers `ME`, or `EN`.
+/// `me <key>`: version and expiry without any side effect. Answers `ME`, or `EN`. Of a key that only base64 can name the
+/// bytes must never be in an answer: it is `mg <key> b c t u`, which answers `HD` with `c` and `t`, and may take a win
+/// token (`W`).
 #[inline]
 pub fn inspect(out: &mut Vec<u8>, key: &[u8]) {
-    line(out, b"me ", key, b"\r\n");
+    match needs_base64(key) {
+        true => line(out, b"mg ", key, b" c t u\r\n"),
+        false => line(out, b"me ", key, b"\r\n"),
+    }
 }
 
 /// `md <key> [C<version>]`. Answers `HD`, `NF` or `EX`.
 #[inline]
 pub fn delete(out: &mut Vec<u8>, key: &[u8], compare: Option<u64>) {
-    out.extend_from_slice(b"md ");
-    out.extend_from_slice(key);
+    line(out, b"md ", key, b"");
     if let Some(compare) = compare {
         out.extend_from_slice(b" C");
         number(out, compare);
@@ -238,7 +293,8 @@ pub fn stream(out: &mut Vec<u8>, line: &[u8]) {
 fn line(out: &mut Vec<u8>, verb: &[u8], key: &[u8], rest: &[u8]) {
     out.reserve(verb.len() + key.len() + rest.len());
     out.extend_from_slice(verb);
-    out.extend_from_slice(key);
+    let behind = name(out, key);
+    out.extend_from_slice(behind);
     out.extend_from_slice(rest);
 }
 
@@ -271,6 +327,7 @@ mod tests {
             exptime: 0,
             version: u64::MAX,
             compare: None,
+            binary: false,
             value: b"ab",
         };
         for (store_, text) in [
@@ -283,6 +340,7 @@ mod tests {
             (Store { mode: StoreMode::Replace, version: 1, ..plain }, "ms key 2 F0 T0 E1 MR\r\nab\r\n"),
             (Store { mode: StoreMode::Append, version: 1, ..plain }, "ms key 2 F0 T0 E1 MA\r\nab\r\n"),
             (Store { mode: StoreMode::Prepend, version: 1, ..plain }, "ms key 2 F0 T0 E1 MP\r\nab\r\n"),
+            (Store { binary: true, key: b"a b", version: 1, ..plain }, "ms YSBi 2 b F0 T0 E1\r\nab\r\n"),
         ] {
             assert_eq!(encoded(|out| store(out, &store_)), text);
         }
@@ -311,11 +369,16 @@ mod tests {
                 }),
                 "ma k D5 MD E9 C3 N60 J7 v\r\n",
             ),
-            (encoded(|out| read_back(out, b"k")), "mg k v f t c u\r\n"),
+            (encoded(|out| read_back(out, b"k")), "mg k v f t c k u\r\n"),
             (encoded(|out| touch(out, b"k", -1, false)), "mg k T-1 c\r\n"),
             (encoded(|out| touch(out, b"k", 1, true)), "mg k T1 c f\r\n"),
             (encoded(|out| probe(out, b"k")), "mg k c u\r\n"),
             (encoded(|out| inspect(out, b"k")), "me k\r\n"),
+            (encoded(|out| inspect(out, b"a b")), "mg YSBi b c t u\r\n"),
+            (encoded(|out| read_back(out, b"a\n")), "mg YQo= b v f t c u\r\n"),
+            (encoded(|out| mark_stale(out, b"k", 7)), "md k I C7 E7\r\n"),
+            (encoded(|out| take_token(out, b"k", None)), "mg k R2147483647 u\r\n"),
+            (encoded(|out| take_token(out, b"k", Some(5))), "mg k R2147483647 T5 u\r\n"),
             (encoded(|out| delete(out, b"k", None)), "md k\r\n"),
             (encoded(|out| delete(out, b"k", Some(3))), "md k C3\r\n"),
             (encoded(|out| get(out, false, keys)), "get a b\r\n"),

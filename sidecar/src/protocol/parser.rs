@@ -4,6 +4,7 @@ use super::binary::{self, Sasl, request::Parsed as Binary};
 use super::command::{self, Parsed, StoreLine};
 use super::fast;
 use super::limits::{Limits, MAX_COMMAND_LINE, MAX_GET_LINE, MAX_UNFINISHED_LINE};
+use super::meta::MetaRequest;
 use super::reply::{self, Farewell};
 use super::request::{Command, Request};
 
@@ -155,6 +156,10 @@ impl Parser {
                 let behind = input.get(line_len..).unwrap_or_default();
                 value(&store, behind, line_len)
             }
+            Parsed::MetaStore(request, len) => {
+                let behind = input.get(line_len..).unwrap_or_default();
+                meta_value(request, len as usize, behind, line_len)
+            }
             Parsed::Reply(reply, swallow) => {
                 self.swallow_next(swallow);
                 Step::Answer { reply, consumed: line_len }
@@ -250,6 +255,20 @@ fn value<'a>(store: &StoreLine<'a>, behind: &'a [u8], line_len: usize) -> Step<'
             noreply: store.noreply,
         },
         consumed,
+    }
+}
+
+/// The value of `ms`, which is never silent about a wrong one.
+#[inline]
+fn meta_value<'a>(request: MetaRequest<'a>, len: usize, behind: &'a [u8], line_len: usize) -> Step<'a> {
+    let consumed = line_len + len + 2;
+    match behind.split_at_checked(len) {
+        Some((value, [b'\r', b'\n', ..])) => {
+            let command = Command::Meta(request.with_value(value));
+            Step::Request { request: Request { command, noreply: false }, consumed }
+        }
+        Some((_, [_, _, ..])) => Step::Answer { reply: reply::BAD_DATA_CHUNK, consumed },
+        _ => Step::Incomplete { need: consumed },
     }
 }
 

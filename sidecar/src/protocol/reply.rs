@@ -24,6 +24,34 @@ pub const INVALID_EXPTIME: &[u8] = b"CLIENT_ERROR invalid exptime argument\r\n";
 pub const DELETE_USAGE: &[u8] = b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n";
 /// `flush_all` where it is switched off.
 pub const FLUSH_NOT_ALLOWED: &[u8] = b"CLIENT_ERROR flush_all not allowed\r\n";
+/// A flag of a meta command twice, or a byte that is no flag.
+pub const DUPLICATE_FLAG: &[u8] = b"CLIENT_ERROR duplicate flag\r\n";
+/// A letter that is no flag of a meta command.
+pub const INVALID_FLAG: &[u8] = b"CLIENT_ERROR invalid flag\r\n";
+/// What some meta commands make of every error in their flags.
+pub const BAD_FLAG: &[u8] = b"CLIENT_ERROR invalid or duplicate flag\r\n";
+/// `b` with a key that is no base64.
+pub const KEY_NOT_DECODED: &[u8] = b"CLIENT_ERROR error decoding key\r\n";
+/// A flag of a meta command whose number cannot be read.
+pub const BAD_TOKEN: &[u8] = b"CLIENT_ERROR bad token in command line format\r\n";
+/// `J` of `ma`.
+pub const INVALID_INITIAL: &[u8] = b"CLIENT_ERROR invalid numeric initial value\r\n";
+/// `D` of `ma`.
+pub const INVALID_META_DELTA: &[u8] = b"CLIENT_ERROR invalid numeric delta value\r\n";
+/// `M` with more or less than one letter (legacy).
+pub const MODE_LENGTH: &[u8] = b"CLIENT_ERROR incorrect length for M token\r\n";
+/// `M` of `ms` with another letter.
+pub const INVALID_SET_MODE: &[u8] = b"CLIENT_ERROR invalid mode for ms M token\r\n";
+/// `M` of `ma` with another letter.
+pub const INVALID_ARITHMETIC_MODE: &[u8] = b"CLIENT_ERROR invalid mode for ma M token\r\n";
+/// Too many words in a meta command: `mg`, and all of the modern parser.
+pub const FLAGS_ARE_TOO_LONG: &[u8] = b"CLIENT_ERROR options flags are too long\r\n";
+/// The same of the legacy parser in the others.
+pub const FLAGS_TOO_LONG: &[u8] = b"CLIENT_ERROR options flags too long\r\n";
+/// `O` with more than 31 bytes.
+pub const OPAQUE_TOO_LONG: &[u8] = b"CLIENT_ERROR opaque token too long\r\n";
+/// The answer to `mn`.
+pub const NO_OP: &[u8] = b"MN\r\n";
 /// `watch` behind other commands.
 pub const PIPELINED_WATCH: &[u8] = b"ERROR cannot pipeline other commands before watch\r\n";
 /// `lru_crawler metadump` behind other commands.

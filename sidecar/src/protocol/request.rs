@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::meta::MetaRequest;
 use super::reply;
 
 /// One command of a client.
@@ -84,6 +85,8 @@ pub enum Command<'a> {
         /// 0 and below: now; up to 30 days relative, above absolute Unix time.
         delay: i32,
     },
+    /// `mg`, `ms`, `md`, `ma`, `me`. (`mn` is answered by the parser.)
+    Meta(MetaRequest<'a>),
     /// `stats replication`, which is the sidecar's own.
     ReplicationStats,
     /// `version`.

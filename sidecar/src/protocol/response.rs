@@ -234,6 +234,24 @@ pub fn opening(input: &[u8]) -> Result<Option<Opening<'_>>, ResponseError> {
     Ok(Some(Opening { header, key, flags, cas, len: len as usize }))
 }
 
+/// The same for the answer of an `mg`: its first line, as one without a value, the bytes of that, and those of the value.
+///
+/// # Errors
+/// When the bytes are not an answer of memcached.
+pub fn meta_opening(input: &[u8]) -> Result<Option<(Meta<'_>, usize, usize)>, ResponseError> {
+    let Some(words) = input.strip_prefix(b"VA ") else { return Ok(None) };
+    let window = words.get(..MAX_RESPONSE_LINE).unwrap_or(words);
+    let Some(end) = memchr::memchr(b'\n', window) else { return Ok(None) };
+    let line = words.get(..end).unwrap_or_default();
+    let (len, words) = super::words::split_word(line.strip_suffix(b"\r").unwrap_or(line));
+    let len = number(Some(len))?;
+    if len > MAX_RESPONSE_VALUE {
+        return Err(ResponseError::BadHeader);
+    }
+    let meta = Meta { code: MetaCode::Value, flags: MetaFlags { words }, value: None };
+    Ok(Some((meta, b"VA ".len() + end + 1, len as usize)))
+}
+
 /// Whether a value ends here: `None` where that cannot be seen yet.
 ///
 /// # Errors
@@ -331,6 +349,16 @@ impl<'a> Meta<'a> {
         }
         // The key stands first and may look like a field.
         super::request::Keys::new(self.flags.words).skip(1).find_map(|word| word.strip_prefix(name)?.strip_prefix(b"="))
+    }
+
+    /// The version and the remaining seconds (-1 for ever) of the answer to an [`inspect`](super::encode::inspect).
+    #[must_use]
+    pub fn inspected(&self) -> Option<(u64, i64)> {
+        match self.code {
+            MetaCode::Debug => self.debug_cas().map(|cas| (cas, self.debug_exp().unwrap_or(-1))),
+            MetaCode::Header => self.flags.cas().map(|cas| (cas, self.flags.ttl().unwrap_or(-1))),
+            _ => None,
+        }
     }
 
     /// `cas=` of an `ME` answer: the version.

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::inbox::{Batch, Progress, decode};
-use super::record::{Expiry, Record};
+use super::marks::{self, Difference};
+use super::record::{Expiry, Marks, Record};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
 use crate::dataplane::reply::{expiry_of_ttl, item_of};
@@ -229,6 +230,13 @@ impl Replicator {
                 }
                 self.send_inspect(ticket, key);
             }
+            Record::Won { item, .. } => {
+                if known.is_some_and(|e| (e.version, e.deleted) > (item, false)) || flushed(item) {
+                    self.counters.superseded += 1;
+                    return false;
+                }
+                self.send_inspect(ticket, key);
+            }
             Record::Have { version, .. } => {
                 if version > floor || known.is_some_and(|e| e.version >= version) {
                     return false;
@@ -274,20 +282,21 @@ impl Replicator {
         let Some(incoming) = self.apply.incoming(ticket) else { return };
         let batch = Arc::clone(&incoming.batch);
         let (offset, len) = (incoming.offset, incoming.len);
-        if let Some(Record::Set { key, version, flags, expiry, value, .. }) = decode(&batch, offset, len) {
-            let exptime = self.exptime(self.local_expiry(&batch, expiry), now);
+        if let Some(Record::Set { key, version, flags, expiry, marks, value, .. }) = decode(&batch, offset, len) {
+            let exptime = marks::interim_exptime(marks, self.exptime(self.local_expiry(&batch, expiry), now));
+            let binary = marks.has(Marks::BINARY) || encode::needs_base64(key);
             self.shared.stripes.wrote(self.shared.stripes.of(self.shared.hasher.hash(key)), version);
-            let store = Store { mode, key, flags, exptime, version: version.raw(), compare, value };
+            let store = Store { mode, key, flags, exptime, version: version.raw(), compare, binary, value };
             encode::store(&mut self.upstream, &store);
             self.ops.push_back(Op::Store(ticket));
         }
     }
 
-    fn exptime(&self, expiry: Expiry, now: Now) -> i32 {
+    pub(super) fn exptime(&self, expiry: Expiry, now: Now) -> i32 {
         self.shared.exptime_of(expiry, now).min(i64::from(i32::MAX)) as i32
     }
 
-    fn local_expiry(&self, batch: &Batch, expiry: Expiry) -> Expiry {
+    pub(super) fn local_expiry(&self, batch: &Batch, expiry: Expiry) -> Expiry {
         if self.shared.broken(Rule::RemainingLife) {
             return expiry;
         }
@@ -297,7 +306,8 @@ impl Replicator {
     /// What is here, by `me`, for a record whose stripe is held alone.
     pub(super) fn inspected(&mut self, ticket: u64, response: &Response<'_>, now: Now) -> Result<(), UpstreamError> {
         let Response::Meta(meta) = response else { return Err(UpstreamError::Unexpected) };
-        let cas = meta.debug_cas();
+        let seen = meta.inspected();
+        let cas = seen.map(|(cas, _)| cas);
         if cas.is_none() && meta.code != MetaCode::Miss {
             return Err(UpstreamError::Unexpected);
         }
@@ -307,6 +317,11 @@ impl Replicator {
         let Some(record) = decode(&batch, offset, len) else { return Ok(()) };
         let Some(key) = record.key() else { return Ok(()) };
         let hash = self.shared.hasher.hash(key);
+        if let (Some(cas), true) = (cas, meta.code == MetaCode::Header && meta.flags.has(b'W')) {
+            // A read of ours took the win token.
+            encode::mark_stale(&mut self.upstream, key, cas);
+            self.ops.push_back(Op::Ignored);
+        }
         let here = cas.map(Version::of_item);
         let older_wins = self.shared.broken(Rule::LastWriterWins);
         match record {
@@ -343,15 +358,22 @@ impl Replicator {
                 }
                 _ => self.supersede(ticket),
             },
+            Record::Won { item, .. } => match here {
+                Some(here) if here == item => {
+                    encode::take_token(&mut self.upstream, key, None);
+                    self.ops.push_back(Op::Mark(ticket));
+                }
+                _ => self.supersede(ticket),
+            },
             Record::Have { version, expiry, .. } => match here {
                 None if !self.shared.broken(Rule::FloorRefuses) => {
                     self.deny(hash, key, version);
                     self.finish(ticket);
                 }
                 Some(here) if here == version => {
-                    let ours = expiry_of_ttl(meta.debug_exp().unwrap_or(-1), now);
+                    let ours = expiry_of_ttl(seen.map_or(-1, |(_, ttl)| ttl), now);
                     let theirs = self.local_expiry(&batch, expiry);
-                    self.agree_on_end(ticket, (hash, key), version, (ours, theirs), now);
+                    self.agree_on_end(ticket, (hash, key), version, (ours, theirs), Difference::default(), now);
                 }
                 _ => self.finish(ticket),
             },
@@ -367,13 +389,13 @@ impl Replicator {
         self.shared.stripes.wrote(self.shared.stripes.of(hash), version);
     }
 
-    fn supersede(&mut self, ticket: u64) {
+    pub(super) fn supersede(&mut self, ticket: u64) {
         self.counters.superseded += 1;
         self.finish(ticket);
     }
 
     /// The record is done with.
-    fn finish(&mut self, ticket: u64) {
+    pub(super) fn finish(&mut self, ticket: u64) {
         let Some(incoming) = self.apply.incoming(ticket) else { return };
         if let Progress::Busy(stripe) = std::mem::replace(&mut incoming.state, Progress::Done) {
             self.apply.busy -= 1;
@@ -381,12 +403,14 @@ impl Replicator {
         }
     }
 
-    pub(super) fn stored(&mut self, ticket: u64, response: &Response<'_>, _now: Now) -> Result<(), UpstreamError> {
+    pub(super) fn stored(&mut self, ticket: u64, response: &Response<'_>, now: Now) -> Result<(), UpstreamError> {
         match response {
             Response::Meta(meta) => match meta.code {
                 MetaCode::Header => {
                     self.counters.applied += 1;
-                    self.finish(ticket);
+                    if !self.send_marks(ticket, now) {
+                        self.finish(ticket);
+                    }
                 }
                 // It came, went or changed in between: look again.
                 MetaCode::NotStored | MetaCode::Exists | MetaCode::NotFound => self.inspect_again(ticket),
@@ -438,10 +462,13 @@ impl Replicator {
         let Some(incoming) = self.apply.incoming(ticket) else { return Ok(()) };
         let batch = Arc::clone(&incoming.batch);
         let (offset, len) = (incoming.offset, incoming.len);
-        let Some(Record::Set { key, expiry, value, flags, version, .. }) = decode(&batch, offset, len) else {
+        let Some(Record::Set { key, expiry, value, flags, marks, version, .. }) = decode(&batch, offset, len) else {
             return Ok(());
         };
         let Some(item) = item.filter(|i| i.version == version) else {
+            if let Some(other) = item {
+                self.send_difference(ticket, key, other.version, Difference::of(&other, Marks::NONE), false);
+            }
             self.inspect_again(ticket);
             return Ok(());
         };
@@ -454,8 +481,12 @@ impl Replicator {
                 return Ok(());
             }
         }
+        if item.marks.has(Marks::WON) && !marks.has(Marks::WON) {
+            self.shared.journal().commit_record(hash, Record::Won { key, item: version });
+        }
+        let difference = Difference::of(&item, marks);
         let theirs = self.local_expiry(&batch, expiry);
-        self.agree_on_end(ticket, (hash, key), version, (item.expiry(now), theirs), now);
+        self.agree_on_end(ticket, (hash, key), version, (item.expiry(now), theirs), difference, now);
         Ok(())
     }
 
@@ -466,11 +497,13 @@ impl Replicator {
         (hash, key): (u64, &[u8]),
         version: Version,
         (ours, theirs): (Expiry, Expiry),
+        difference: Difference,
         now: Now,
     ) {
         let touch_known = self.shared.journal().get(hash, key).is_some_and(|e| e.touch.is_some());
         if !touch_known && theirs.is_clearly_later_than(ours) {
             let exptime = self.exptime(theirs, now);
+            self.send_difference(ticket, key, version, difference, false);
             encode::touch(&mut self.upstream, key, exptime, false);
             self.ops.push_back(Op::Touch(ticket));
             return;
@@ -482,6 +515,10 @@ impl Replicator {
             let record = Record::Touch { key, item: version, version: touch, expiry: ours };
             self.shared.journal().commit_record(hash, record);
         }
-        self.supersede(ticket);
+        if difference.is_none() {
+            self.supersede(ticket);
+        } else {
+            self.send_difference(ticket, key, version, difference, true);
+        }
     }
 }

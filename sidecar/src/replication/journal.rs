@@ -229,6 +229,7 @@ fn write_of<'a>(record: &Record<'a>) -> Option<(&'a [u8], Write)> {
         Record::Set { key, version, .. } => Some((key, Write::Set(version))),
         Record::Delete { key, version } => Some((key, Write::Delete(version))),
         Record::Touch { key, item, version, expiry } => Some((key, Write::Touch { item, version, expiry })),
+        Record::Won { key, item } => Some((key, Write::Won(item))),
         Record::Have { .. } | Record::Flush { .. } | Record::FlushAt { .. } | Record::Mark(_) => None,
     }
 }

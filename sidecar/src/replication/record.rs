@@ -79,6 +79,33 @@ impl Expiry {
     }
 }
 
+/// What memcached knows of an item beside its value, its flags and its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Marks(u8);
+
+impl Marks {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+    /// The item is stale: readers are told, and one of them gets the win token.
+    pub const STALE: Self = Self(1);
+    /// The win token is given away.
+    pub const WON: Self = Self(2);
+    /// The key came in base64.
+    pub const BINARY: Self = Self(4);
+    const ALL: u8 = 7;
+
+    /// These and those.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+    /// Whether all of `other` are set.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
 /// How a resync fills the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResyncKind {
@@ -133,6 +160,8 @@ pub enum Record<'a> {
         expiry: Expiry,
         /// From a resync rather than from a client.
         bulk: bool,
+        /// What else is to be known of it.
+        marks: Marks,
         /// The exact bytes.
         value: &'a [u8],
     },
@@ -153,6 +182,13 @@ pub enum Record<'a> {
         version: Version,
         /// Its new end.
         expiry: Expiry,
+    },
+    /// The win token of the item of that version is given away.
+    Won {
+        /// The key.
+        key: &'a [u8],
+        /// Which item.
+        item: Version,
     },
     /// Nothing of this version or older remains.
     Flush {
@@ -197,6 +233,9 @@ pub enum RecordError {
     /// A value longer than [`MAX_VALUE`].
     #[error("value of {0} bytes is too long")]
     Value(u32),
+    /// Unknown marks of an item.
+    #[error("unknown marks {0}")]
+    Marks(u8),
     /// Unknown kind of resync.
     #[error("unknown kind of resync {0}")]
     Resync(u8),
@@ -210,6 +249,9 @@ mod kind {
     pub(super) const FLUSH: u8 = 5;
     pub(super) const FLUSH_AT: u8 = 6;
     pub(super) const HAVE: u8 = 7;
+    pub(super) const SET_MARKED: u8 = 8;
+    pub(super) const BULK_MARKED: u8 = 9;
+    pub(super) const WON: u8 = 10;
     pub(super) const WATERMARK: u8 = 16;
     pub(super) const RESYNC_START: u8 = 17;
     pub(super) const RESYNC_END: u8 = 18;
@@ -224,8 +266,17 @@ impl<'a> Record<'a> {
     /// Appends the record to `out`. Keys longer than 250 bytes do not occur: memcached has none.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match *self {
-            Record::Set { key, version, flags, expiry, bulk, value } => {
-                head(out, if bulk { kind::BULK } else { kind::SET }, key);
+            Record::Set { key, version, flags, expiry, bulk, marks, value } => {
+                let kind = match (bulk, marks) {
+                    (false, Marks::NONE) => kind::SET,
+                    (true, Marks::NONE) => kind::BULK,
+                    (false, _) => kind::SET_MARKED,
+                    (true, _) => kind::BULK_MARKED,
+                };
+                head(out, kind, key);
+                if marks != Marks::NONE {
+                    out.push(marks.0);
+                }
                 out.extend_from_slice(&flags.to_le_bytes());
                 numbers(out, [version.raw(), expiry.to_raw()]);
                 out.extend_from_slice(&(value.len() as u32).to_le_bytes());
@@ -237,6 +288,7 @@ impl<'a> Record<'a> {
             Record::Touch { key, item, version, expiry } => {
                 keyed(out, kind::TOUCH, key, [item.raw(), version.raw(), expiry.to_raw()]);
             }
+            Record::Won { key, item } => keyed(out, kind::WON, key, [item.raw()]),
             Record::Flush { version } => keyed(out, kind::FLUSH, b"", [version.raw()]),
             Record::FlushAt { version, due } => keyed(out, kind::FLUSH_AT, b"", [version.raw(), due.to_raw()]),
             Record::Mark(mark) => match mark {
@@ -256,14 +308,18 @@ impl<'a> Record<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<(Record<'a>, usize), RecordError> {
         let mut at = Reader { bytes, position: 0 };
         let [kind, key_len] = *at.take(2)? else { return Err(RecordError::Short) };
-        let keyed = matches!(kind, kind::SET | kind::BULK | kind::DELETE | kind::TOUCH | kind::HAVE);
+        let keyed = matches!(kind, kind::SET..=kind::TOUCH | kind::HAVE..=kind::WON);
         let key_len_ok = if keyed { (1..=MAX_KEY).contains(&usize::from(key_len)) } else { key_len == 0 };
         if !key_len_ok {
             return Err(RecordError::Key(key_len));
         }
         let key_len = usize::from(key_len);
         let record = match kind {
-            kind::SET | kind::BULK => {
+            kind::SET | kind::BULK | kind::SET_MARKED | kind::BULK_MARKED => {
+                let marks = match kind {
+                    kind::SET | kind::BULK => Marks::NONE,
+                    _ => at.marks()?,
+                };
                 let flags = at.u32()?;
                 let (version, expiry) = (at.version()?, Expiry::from_raw(at.u64()?));
                 let len = at.u32()?;
@@ -271,7 +327,8 @@ impl<'a> Record<'a> {
                     return Err(RecordError::Value(len));
                 }
                 let (key, value) = (at.take(key_len)?, at.take(len as usize)?);
-                Record::Set { key, version, flags, expiry, bulk: kind == kind::BULK, value }
+                let bulk = matches!(kind, kind::BULK | kind::BULK_MARKED);
+                Record::Set { key, version, flags, expiry, bulk, marks, value }
             }
             kind::DELETE => {
                 let version = at.version()?;
@@ -280,6 +337,10 @@ impl<'a> Record<'a> {
             kind::HAVE => {
                 let (version, expiry) = (at.version()?, Expiry::from_raw(at.u64()?));
                 Record::Have { version, expiry, key: at.take(key_len)? }
+            }
+            kind::WON => {
+                let item = at.version()?;
+                Record::Won { item, key: at.take(key_len)? }
             }
             kind::TOUCH => {
                 let (item, version, expiry) = (at.version()?, at.version()?, Expiry::from_raw(at.u64()?));
@@ -304,6 +365,7 @@ impl<'a> Record<'a> {
             Record::Set { key, .. }
             | Record::Delete { key, .. }
             | Record::Touch { key, .. }
+            | Record::Won { key, .. }
             | Record::Have { key, .. } => Some(key),
             Record::Flush { .. } | Record::FlushAt { .. } | Record::Mark(_) => None,
         }
@@ -358,6 +420,10 @@ impl<'a> Reader<'a> {
     pub(super) fn version(&mut self) -> Result<Version, RecordError> {
         Version::from_raw(self.u64()?).ok_or(RecordError::Version)
     }
+    fn marks(&mut self) -> Result<Marks, RecordError> {
+        let marks = self.u8()?;
+        if marks > Marks::ALL { Err(RecordError::Marks(marks)) } else { Ok(Marks(marks)) }
+    }
     fn resync(&mut self) -> Result<ResyncKind, RecordError> {
         let number = self.u64()?;
         let kind = usize::try_from(number).ok().and_then(|n| RESYNC_KINDS.get(n));
@@ -380,13 +446,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_encoded_is_decoded(
+            marks in (0..=Marks::ALL).prop_map(Marks),
             key in prop::collection::vec(any::<u8>(), 1..=MAX_KEY),
             value in prop::collection::vec(any::<u8>(), 0..300),
             (item, version, expiry, flags, bulk, kind, n) in
-                (version(), version(), expiry(), any::<u32>(), any::<bool>(), 0..12u8, any::<u64>()),
+                (version(), version(), expiry(), any::<u32>(), any::<bool>(), 0..13u8, any::<u64>()),
         ) {
             let record = match kind {
-                0 => Record::Set { key: &key, version, flags, expiry, bulk, value: &value },
+                0 => Record::Set { key: &key, version, flags, expiry, bulk, marks, value: &value },
                 1 => Record::Delete { key: &key, version },
                 2 => Record::Touch { key: &key, item, version, expiry },
                 3 => Record::Flush { version },
@@ -397,7 +464,8 @@ mod tests {
                 8 => Record::Mark(Mark::ResyncEnd(ResyncKind::Incremental)),
                 9 => Record::Mark(Mark::ContentLost(n)),
                 10 => Record::Mark(Mark::DigestWanted(version)),
-                _ => Record::Mark(Mark::DigestEnd(version)),
+                11 => Record::Mark(Mark::DigestEnd(version)),
+                _ => Record::Won { key: &key, item },
             };
             let mut bytes = Vec::new();
             record.encode(&mut bytes);

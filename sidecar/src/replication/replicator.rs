@@ -47,14 +47,20 @@ pub(super) enum Op {
     Touch(u64),
     /// `mg v f t c` for it: its version is the item's.
     Compare(u64),
+    /// `mg R` or `md I` for it, the last of them: it has its marks.
+    Mark(u64),
     /// An item for the peer.
     Fetch(Fetch),
+    /// `md I`: a read took a win token. The stripe is released after.
+    GiveBack(Option<Stripe>),
     /// `flush_all`.
     FlushAll,
     /// `md C` of a sweep.
     Sweep,
     /// `lru_crawler enable`: whatever the answer.
     EnableCrawler,
+    /// Something that another one follows up: whatever the answer.
+    Ignored,
 }
 
 /// How often [`Field::Noted`] follows, in milliseconds.
@@ -183,12 +189,14 @@ impl Replicator {
                 | Op::Store(ticket)
                 | Op::Delete(ticket)
                 | Op::Touch(ticket)
-                | Op::Compare(ticket) => {
+                | Op::Compare(ticket)
+                | Op::Mark(ticket) => {
                     self.apply_again(ticket);
                 }
+                Op::GiveBack(stripe) => stripe.into_iter().for_each(|stripe| self.release(stripe)),
                 Op::Fetch(fetch) => self.fetch_again(fetch),
                 Op::FlushAll => self.flush_again(),
-                Op::Sweep | Op::EnableCrawler => {}
+                Op::Sweep | Op::EnableCrawler | Op::Ignored => {}
             }
         }
         self.sweep_lost();
@@ -221,10 +229,15 @@ impl Replicator {
             Op::Delete(ticket) => self.deleted(ticket, response),
             Op::Touch(ticket) => self.touched(ticket, response),
             Op::Compare(ticket) => self.compared(ticket, response, now),
+            Op::Mark(ticket) => self.marked(ticket, response),
+            Op::GiveBack(stripe) => {
+                stripe.into_iter().for_each(|stripe| self.release(stripe));
+                Ok(())
+            }
             Op::Fetch(fetch) => self.fetched(fetch, response, now),
             Op::FlushAll => self.flushed(response, now),
             Op::Sweep => self.swept_one(response),
-            Op::EnableCrawler => Ok(()),
+            Op::EnableCrawler | Op::Ignored => Ok(()),
         }
     }
 

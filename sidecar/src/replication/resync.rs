@@ -418,7 +418,8 @@ impl Replicator {
                     let expiry = item.expiry(now);
                     let (version, flags, value) = (item.version, item.flags, item.value);
                     bytes += value.len();
-                    let record = Record::Set { key, version, flags, expiry, bulk: true, value };
+                    let marks = item.marks;
+                    let record = Record::Set { key, version, flags, expiry, bulk: true, marks, value };
                     match source {
                         Source::Table => journal.commit_record(hash, record),
                         Source::Dump(_) => journal.append_record(&record),
@@ -445,8 +446,17 @@ impl Replicator {
                 journal.commit_record(hash, Record::Delete { key, version: entry.version });
             }
         }
-        if !self.shared.broken(Rule::BulkUnderStripe) {
-            self.release(self.shared.stripes.of(hash));
+        let held = (!self.shared.broken(Rule::BulkUnderStripe)).then(|| self.shared.stripes.of(hash));
+        match item.filter(|item| item.took_token) {
+            Some(item) => {
+                encode::mark_stale(&mut self.upstream, key, item.version.raw());
+                self.ops.push_back(Op::GiveBack(held));
+            }
+            None => {
+                if let Some(stripe) = held {
+                    self.release(stripe);
+                }
+            }
         }
         self.resync.size.saw(bytes + RECORD);
         self.fetch_done(fetch.job, bytes);

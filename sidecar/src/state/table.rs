@@ -56,6 +56,8 @@ pub enum Write {
         /// The new end, on our monotonic clock.
         expiry: Expiry,
     },
+    /// The win token of the item of this version was given away: it has to be sent again with its marks.
+    Won(Version),
 }
 
 /// An entry as read.
@@ -173,7 +175,7 @@ impl Table {
     ) -> Option<Version> {
         let known = self.find(storage, hash, key);
         let (version, deleted) = match write {
-            Write::Set(version) => (version, false),
+            Write::Set(version) | Write::Won(version) => (version, false),
             Write::Delete(version) => (version, true),
             Write::Touch { item, .. } => (item, false),
         };
@@ -190,8 +192,8 @@ impl Table {
                 // entry was written by a process that died before it could note it.
                 let unsent = matches!(entry.list, List::Unsent | List::Sending) && entry.value_pending;
                 match write {
-                    Write::Touch { .. } if entry.version < version => place = (List::Unsent, 0),
-                    Write::Touch { .. } if unsent => place = (entry.list, 0),
+                    Write::Touch { .. } | Write::Won(_) if entry.version < version => place = (List::Unsent, 0),
+                    Write::Touch { .. } | Write::Won(_) if unsent => place = (entry.list, 0),
                     _ => {}
                 }
                 slot
@@ -218,6 +220,12 @@ impl Table {
                 if deleted {
                     write_u64(bytes, base + LAST_DELETE, version.raw());
                 }
+            }
+            Write::Won(_) => {
+                if !same_item {
+                    write_u64(bytes, base + TOUCH, 0);
+                }
+                set_byte(bytes, base + VALUE_PENDING, 1);
             }
             Write::Touch { version, expiry, .. } => {
                 if !same_item {

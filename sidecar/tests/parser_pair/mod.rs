@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sidecar::protocol::{
-    Command, Dialect, Direction, Keys, Limits, Parser, Request, Response, Step, StoreMode, reply, response,
+    Command, Dialect, Direction, Keys, Limits, MetaRequest, MetaVerb, Parser, Request, Response, Step, StoreMode,
+    encode, reply, response,
 };
 
 use crate::real_memcached::{Memcached, find};
@@ -186,6 +187,7 @@ fn execute(stream: &mut (impl Read + Write), server: &Memcached, request: &Reque
             line.extend_from_slice(format!("flush_all {delay}").as_bytes());
         }
         Command::Version => line.extend_from_slice(b"version"),
+        Command::Meta(meta) => return meta_answer(stream, &meta),
         Command::Forward { line } => return ask(stream, line),
         Command::Stream { line, .. } => {
             let mut line = line.to_vec();
@@ -199,6 +201,30 @@ fn execute(stream: &mut (impl Read + Write), server: &Memcached, request: &Reque
     // What does not fit must not come this far.
     assert_ne!(answer, reply::TOO_LARGE);
     Some(silenced(answer, request))
+}
+
+/// The line that goes to memcached, with `q` where the client has it, since nobody else uses this connection.
+fn meta_answer(stream: &mut (impl Read + Write), meta: &MetaRequest<'_>) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    meta.write_to(&mut line, None, false);
+    if meta.verb == MetaVerb::TooLarge {
+        let mut buffer = [0; 250];
+        line.clear();
+        encode::delete(&mut line, meta.key(&mut buffer), None);
+        line.truncate(line.len() - 2);
+        ask(stream, &line);
+        return Some(reply::TOO_LARGE.to_vec());
+    }
+    if meta.has(b'q') {
+        let end = line.iter().position(|byte| *byte == b'\n').expect("a line") - 1;
+        line.splice(end..end, *b" q");
+    }
+    line.truncate(line.len() - 2);
+    let answer = ask(stream, &line)?;
+    assert_ne!(answer, reply::TOO_LARGE);
+    let executed = !answer.windows(5).any(|word| word == b"ERROR");
+    let refused = meta.verb == MetaVerb::Arithmetic && meta.opaque_too_long() && executed;
+    Some(if refused { reply::OPAQUE_TOO_LONG.to_vec() } else { answer })
 }
 
 fn silenced(answer: Vec<u8>, request: &Request) -> Vec<u8> {
@@ -231,7 +257,7 @@ fn ask(stream: &mut (impl Read + Write), line: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Keys that the tables and the generator use.
-const KEYS: [&[u8]; 5] = [b"k", b"a", b"noreply", b"0", b"k\x01"];
+const KEYS: [&[u8]; 8] = [b"k", b"a", b"noreply", b"0", b"k\x01", b"ab", b"YQ==", b"Y"];
 
 /// Whether the two agree. Twice more if not: their clocks may have ticked in between.
 pub(crate) fn check(pair: &Pair, input: &[u8]) -> Result<(), String> {

@@ -38,5 +38,41 @@ pub(crate) fn lines() -> impl Strategy<Value = Vec<u8>> {
         prop::sample::select(vec!["", " 1", " noreply", " 1 noreply"]),
     )
         .prop_map(|(verb, key, value, rest)| format!("{verb} {key} 0 0 {}{rest}\r\n{value}\r\n", value.len()));
-    prop::collection::vec(prop_oneof![line, set], 1..6).prop_map(|lines| lines.concat().into_bytes())
+    let flag = prop_oneof![
+        20 => prop::sample::select(vec!["b", "v", "f", "h", "k", "l", "q", "s", "t", "u", "x", "I"]),
+        20 => prop::sample::select(vec![
+            "Oabc", "T0", "T-1", "T100", "N30", "R30", "C0", "C999999", "E7", "F0", "F5", "D1", "D10", "J13", "MI",
+            "MD", "ME", "MA", "MP", "MR", "MS", "M+", "P1", "L",
+        ]),
+        3 => prop::sample::select(vec![
+            "T", "T+1", "T\t1", "C", "C-1", "E1x", "F4294967296", "M", "MSS", "MZ", "M\0", "J", "Dx", "S2", "y", "1", "-", "{", "\u{7f}",
+            "O12345678901234567890123456789012", "kabc", "\0", "C18446744073709551616", "T000000000000001",
+        ]),
+    ];
+    let flags = prop_oneof![
+        10 => prop::collection::vec(flag.clone(), 0..6),
+        1 => prop::collection::vec(flag, 16..24),
+    ];
+    let meta = (
+        prop::sample::select(vec!["mg", "mg", "md", "ma", "m", "mx"]),
+        prop::sample::select(vec!["", " k", " a", " YQ==", "  YWI=  ", " Y"]),
+        flags.clone(),
+        prop::sample::select(vec!["\r\n", "\r\n", "\r\n", "\n", " \r\n"]),
+    )
+        .prop_map(|(verb, key, flags, end)| {
+            let flags: String = flags.into_iter().map(|flag| format!(" {flag}")).collect();
+            format!("{verb}{key}{flags}{end}")
+        });
+    let meta_set = (
+        prop::sample::select(vec!["k", "a", "YQ==", "Y"]),
+        prop::sample::select(vec!["", "", "", "", "1", "x", "-"]),
+        flags,
+        "[0-9]{0,3}",
+    )
+        .prop_map(|(key, wrong, flags, value)| {
+            let flags: String = flags.into_iter().map(|flag| format!(" {flag}")).collect();
+            format!("ms {key} {}{wrong}{flags}\r\n{value}\r\n", value.len())
+        });
+    prop::collection::vec(prop_oneof![2 => line, 2 => set, 1 => meta, 1 => meta_set], 1..6)
+        .prop_map(|lines| lines.concat().into_bytes())
 }

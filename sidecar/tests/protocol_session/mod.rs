@@ -1,8 +1,9 @@
 //! A client session without sockets: for property tests and for fuzzing.
 
 use sidecar::protocol::binary::sasl::{self, Claim};
+use sidecar::protocol::limits::{MAX_KEY, MAX_UNFINISHED_LINE};
 use sidecar::protocol::reply::Farewell;
-use sidecar::protocol::{Command, Limits, Parser, Request, Step, binary};
+use sidecar::protocol::{Command, Limits, MetaRequest, MetaVerb, Parser, Request, Step, binary};
 
 /// When a session looks at its input again.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +102,10 @@ fn check(request: &Request<'_>, limits: &Limits) {
         | Command::Arithmetic { key, .. }
         | Command::Delete { key }
         | Command::Touch { key, .. } => vec![key],
+        Command::Meta(meta) => {
+            check_meta(&meta, limits);
+            Vec::new()
+        }
         Command::Forward { line } | Command::Stream { line, .. } => {
             check_admin(line);
             Vec::new()
@@ -136,6 +141,27 @@ fn check_binary(request: &binary::Request<'_>, limits: &Limits) {
         }
     };
     assert!((1..=250).contains(&key.len()), "{}", key.escape_ascii());
+}
+
+/// A meta command goes to memcached as one line that it does not cut, and that names the key of the request.
+fn check_meta(meta: &MetaRequest<'_>, limits: &Limits) {
+    let mut buffer = [0; MAX_KEY];
+    let key = meta.key(&mut buffer);
+    assert!((1..=MAX_KEY).contains(&key.len()), "{meta:?}");
+    assert!(meta.is_binary() || limits.accepts_key(key), "{meta:?}");
+    if meta.verb == MetaVerb::Set {
+        assert!(limits.item_fits(key.len(), meta.client_flags(), meta.value.len() as u64), "{meta:?}");
+    }
+    if meta.verb != MetaVerb::TooLarge {
+        let mut line = Vec::new();
+        meta.write_to(&mut line, Some(u64::MAX), true);
+        let end = line.iter().position(|byte| *byte == b'\n').expect("a line");
+        let value = if meta.verb == MetaVerb::Set { meta.value.len() + 2 } else { 0 };
+        assert_eq!(line.len(), end + 1 + value, "{meta:?}");
+        assert!(end < MAX_UNFINISHED_LINE, "{meta:?}");
+        let words = line[..end].split(|byte| *byte == b' ').filter(|word| !word.is_empty()).count();
+        assert!(words < 20, "{meta:?}");
+    }
 }
 
 /// What goes to memcached as it came must not be able to change an item.
