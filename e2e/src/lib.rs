@@ -13,6 +13,7 @@
 pub mod admin;
 pub mod application;
 pub mod bench;
+pub mod binary;
 pub mod client;
 pub mod cluster;
 pub mod contents;

@@ -5,12 +5,14 @@
 //! upstream bytes --Worker::upstream_input--> journal, stripe released --> client bytes
 //! ```
 
+pub mod answer;
 pub mod expect;
 pub mod queue;
 pub mod session;
 pub mod stripes;
 pub mod worker;
 
+mod binary;
 pub(crate) mod reply;
 pub(crate) mod request;
 mod values;

@@ -8,6 +8,7 @@
 //! | [`parser`] | client bytes to [`Step`]s: framing, values, swallowed values, protocol by first byte |
 //! | `command` | one command line to one request: the table of verbs |
 //! | `fast` | the same for the two most frequent lines, in one pass |
+//! | [`binary`] | the binary protocol: requests and answers |
 //! | [`reply`] | the texts that memcached answers and the sidecar knows by itself |
 //! | [`limits`] | the size rule of items and the other bounds, and what differs between releases |
 //! | [`response`] | what memcached answered on a shared connection |
@@ -23,6 +24,7 @@
 //! differently (and some well-formed ones: `delete k 5`), so the parser is told which of the two
 //! stands behind it by a [`Dialect`].
 
+pub mod binary;
 mod command;
 pub mod dump;
 pub mod encode;

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use real_memcached::{Memcached, find};
 use sidecar::protocol::dump::{self, DumpLine};
-use sidecar::protocol::encode::{self, Store};
+use sidecar::protocol::encode::{self, Arithmetic, Store};
 use sidecar::protocol::{Dialect, Direction, Keys, Meta, MetaCode, Response, StoreMode, response};
 
 /// The largest versions must survive.
@@ -71,6 +71,10 @@ fn item<'a>(key: &'a [u8], value: &'a [u8]) -> Store<'a> {
     Store { mode: StoreMode::Set, key, flags: 0, exptime: 0, version: VERSION, compare: None, value }
 }
 
+fn counter(direction: Direction, version: u64) -> Arithmetic<'static> {
+    Arithmetic { direction, key: b"k", delta: 1, version, compare: None, create: None }
+}
+
 fn each_release(run: impl Fn(&Memcached, Connection)) {
     for variable in ["MEMCACHED_1_6_38", "MEMCACHED_1_6_45"] {
         if let Some(executable) = find(variable) {
@@ -116,7 +120,7 @@ fn versions_and_values_come_back() {
                 |out| {
                     encode::store(out, &stored);
                     encode::read_back(out, key);
-                    encode::touch(out, key, 0);
+                    encode::touch(out, key, 0, false);
                     encode::probe(out, key);
                     encode::inspect(out, key);
                     encode::get(out, true, [key]);
@@ -160,19 +164,19 @@ fn misses_counters_and_deletes() {
     each_release(|_, mut connection| {
         let misses = connection.codes(|out| {
             encode::read_back(out, b"k");
-            encode::touch(out, b"k", 5);
+            encode::touch(out, b"k", 5, false);
             encode::probe(out, b"k");
             encode::inspect(out, b"k");
             encode::delete(out, b"k", None);
             encode::delete(out, b"k", Some(5));
-            encode::arithmetic(out, Direction::Increment, b"k", 1, 5);
+            encode::arithmetic(out, &counter(Direction::Increment, 5));
         });
         let (miss, none) = (MetaCode::Miss, MetaCode::NotFound);
         assert_eq!(misses, [miss, miss, miss, miss, none, none, none]);
 
         let seen = connection.values(|out| {
             encode::store(out, &item(b"k", b"10"));
-            encode::arithmetic(out, Direction::Decrement, b"k", 1, 5);
+            encode::arithmetic(out, &counter(Direction::Decrement, 5));
             encode::read_back(out, b"k");
             encode::delete(out, b"k", Some(6));
             encode::delete(out, b"k", Some(5));
@@ -195,7 +199,7 @@ fn a_number_that_is_not_changed_in_place_loses_its_version() {
     each_release(|_, mut connection| {
         let grows = connection.values(|out| {
             encode::store(out, &item(b"k", b"9"));
-            encode::arithmetic(out, Direction::Increment, b"k", 1, 5);
+            encode::arithmetic(out, &counter(Direction::Increment, 5));
             encode::inspect(out, b"k");
             encode::read_back(out, b"k");
         });
@@ -207,9 +211,9 @@ fn a_number_that_is_not_changed_in_place_loses_its_version() {
 
         let held = connection.values(|out| {
             encode::store(out, &item(b"k", b"10"));
-            encode::arithmetic(out, Direction::Increment, b"k", 1, 5);
+            encode::arithmetic(out, &counter(Direction::Increment, 5));
             encode::read_back(out, b"k");
-            encode::arithmetic(out, Direction::Increment, b"k", 1, 6);
+            encode::arithmetic(out, &counter(Direction::Increment, 6));
             encode::read_back(out, b"k");
         });
         let [_, _, first, _, (_, _, Some(cas))] = held.as_slice() else {

@@ -4,8 +4,9 @@ mod protocol_inputs;
 mod protocol_session;
 
 use proptest::prelude::*;
-use protocol_session::{Patience, session};
-use sidecar::protocol::{Dialect, Limits, dump, response};
+use protocol_session::{Patience, Seen, session, session_of};
+use sidecar::protocol::binary::Sasl;
+use sidecar::protocol::{Dialect, Limits, Parser, binary, dump, response};
 
 fn limits() -> impl Strategy<Value = Limits> {
     (any::<bool>(), any::<bool>(), 60..300u64).prop_map(|(modern, flush_enabled, item_size_max)| Limits {
@@ -68,6 +69,31 @@ proptest! {
         prop_assert_eq!(&whole, &eager);
         prop_assert_eq!(&whole, &patient);
         prop_assert_eq!(&whole, &bytes);
+    }
+
+    #[test]
+    fn steps_of_packets_do_not_depend_on_segments(
+        input in protocol_inputs::packets(),
+        pieces in prop::collection::vec(1..40usize, 1..8),
+        sasl in prop::sample::select(vec![Sasl::Off, Sasl::Granted, Sasl::Locked, Sasl::Begun]),
+        limits in limits(),
+    ) {
+        let see = |pieces: &[usize], patience| {
+            let mut parser = Parser::new();
+            parser.set_sasl(sasl);
+            session_of(parser, &input, pieces, patience, &limits)
+        };
+        let whole = see(&[input.len()], Patience::None);
+        prop_assert_eq!(&whole, &see(&pieces, Patience::None));
+        prop_assert_eq!(&whole, &see(&pieces, Patience::AsTold));
+        prop_assert_eq!(&whole, &see(&[1], Patience::None));
+        for seen in whole {
+            let locked = sasl == Sasl::Locked || sasl == Sasl::Begun;
+            if let (true, Seen::AskedBinary(request, _)) = (locked, &seen) {
+                use binary::Command::{Refused, Sasl, SaslList, Version};
+                prop_assert!(matches!(request.command, Refused(_) | Sasl(_) | SaslList | Version), "{:?}", request);
+            }
+        }
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Cut {
     pub(crate) const ALL: [Cut; 3] = [Cut::Whole, Cut::Bytes, Cut::Random(7)];
 
     /// The pieces. Few enough that a long value does not take a million writes.
-    fn pieces(self, bytes: &[u8]) -> Vec<&[u8]> {
+    pub(crate) fn pieces(self, bytes: &[u8]) -> Vec<&[u8]> {
         let mut random = match self {
             Cut::Random(seed) => seed | 1,
             Cut::Whole | Cut::Bytes => 1,

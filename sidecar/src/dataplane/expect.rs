@@ -1,7 +1,9 @@
 //! What a worker expects next from memcached, in the order of what it sent.
 
+use super::answer::To;
 use super::stripes::Stripe;
 use crate::clock::Version;
+use crate::protocol::binary::{Status, Tag};
 use crate::protocol::reply::Farewell;
 use crate::replication::record::Expiry;
 
@@ -48,10 +50,23 @@ pub enum What {
         /// The client's own answer ends here too.
         last: bool,
     },
+    /// The hit of one key, up to `END`, for a client of the binary protocol.
+    Value {
+        /// What the answer carries.
+        tag: Tag,
+        /// As in `Values`.
+        hide: Option<Version>,
+        /// Whether there was a hit that counts.
+        hit: bool,
+        /// Where a miss is answered with the key.
+        key: Option<Box<[u8]>>,
+    },
     /// The hit of one key of a gat, up to `END`.
     Touched {
         /// The touch.
         hold: Hold,
+        /// How it is answered.
+        to: To,
         /// The CAS was asked for by us only.
         strip_cas: bool,
         /// As in `Values`.
@@ -67,13 +82,15 @@ pub enum What {
     Store {
         /// The write.
         hold: Hold,
-        /// Nothing is answered.
-        noreply: bool,
+        /// How it is answered.
+        to: To,
     },
     /// The result of an append, prepend, incr or decr; its [`What::ReadBack`] is next.
     Modify {
-        /// Nothing is answered.
-        noreply: bool,
+        /// Its version, if it is made.
+        version: Version,
+        /// How it is answered.
+        to: To,
     },
     /// The result of setting the version of a counter once more: whatever it is.
     VersionSet,
@@ -91,8 +108,8 @@ pub enum What {
     Touch {
         /// The touch; its record only carries the key.
         hold: Hold,
-        /// Nothing is answered.
-        noreply: bool,
+        /// How it is answered.
+        to: To,
         /// The new end.
         expiry: Expiry,
     },
@@ -100,10 +117,12 @@ pub enum What {
     Delete {
         /// The delete.
         hold: Hold,
-        /// What the client is told whatever the result, instead of it.
-        instead: Option<&'static [u8]>,
-        /// Nothing is answered.
-        noreply: bool,
+        /// It stands for a set whose value was too large, and is answered as such whatever the result.
+        too_large: bool,
+        /// Only an item of a certain CAS is deleted.
+        compared: bool,
+        /// How it is answered.
+        to: To,
     },
     /// The result of `me` before a write while a flush is swept.
     Inspect {
@@ -113,7 +132,10 @@ pub enum What {
     /// The result of `md C` after that.
     Purged,
     /// One line that the client gets as it is.
-    Line,
+    Line {
+        /// How it is answered.
+        to: To,
+    },
     /// The item of a key whose write was in flight when a connection was lost.
     Recovered {
         /// The write; its record carries the key.
@@ -123,6 +145,8 @@ pub enum What {
     Local(&'static [u8]),
     /// The same with bytes made for the occasion.
     LocalText(Box<[u8]>),
+    /// Nothing from memcached: this is the client's answer in its turn.
+    Packet(Tag, Status),
     /// Nothing from memcached: the connection is closed in its turn.
     Close(Farewell),
 }
@@ -130,7 +154,7 @@ pub enum What {
 impl What {
     /// Whether memcached has nothing to say to it.
     pub fn is_local(&self) -> bool {
-        matches!(self, What::Local(_) | What::LocalText(_) | What::Close(_))
+        matches!(self, What::Local(_) | What::LocalText(_) | What::Packet(..) | What::Close(_))
     }
 
     /// The write, where it is one.
@@ -145,13 +169,25 @@ impl What {
             | What::Inspect { hold }
             | What::Recovered { hold } => Some(*hold),
             What::Values { .. }
+            | What::Value { .. }
             | What::Modify { .. }
             | What::VersionSet
             | What::Purged
-            | What::Line
+            | What::Line { .. }
             | What::Local(_)
             | What::LocalText(_)
+            | What::Packet(..)
             | What::Close(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_expected_takes_little() {
+        assert!(size_of::<Expected>() <= 96, "{}", size_of::<Expected>());
     }
 }

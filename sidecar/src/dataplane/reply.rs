@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, MutexGuard};
 
+use super::answer::{self, Outcome, To};
 use super::expect::{Expected, Hold, SessionId, What};
 use super::request::touch_record;
 use super::session::State;
 use super::worker::{Change, UpstreamError, Worker};
 use crate::clock::{Now, Version};
+use crate::protocol::binary::{Tag, answer as packet};
 use crate::protocol::encode;
 use crate::protocol::response::{self, Meta, MetaCode, Response};
 use crate::replication::journal::Journal;
@@ -84,12 +86,19 @@ impl Worker {
         }
         match front.what {
             What::Values { last, .. } => self.end_of_values(id, response, last)?,
+            What::Value { tag, hit, key, .. } => self.end_of_value(id, response, tag, hit, key.as_deref())?,
+            What::Touched { hold, to: To::Binary(tag), expiry, hit, .. } => {
+                let key = tag.returns_key() && hit.is_none();
+                let key = key.then(|| record_key(self.records.front(hold.record)).map(Box::from)).flatten();
+                self.end_of_value(id, response, tag, hit.is_some(), key.as_deref())?;
+                self.touched(batch, hold, hit, expiry, now);
+            }
             What::Touched { hold, last, expiry, hit, .. } => {
                 self.end_of_values(id, response, last)?;
                 self.touched(batch, hold, hit, expiry, now);
             }
-            What::Store { hold, noreply } => self.stored(id, response, batch, hold, noreply)?,
-            What::Modify { noreply } => self.modify_answered(response, noreply)?,
+            What::Store { hold, to } => self.stored(id, response, batch, hold, to)?,
+            What::Modify { to, version } => self.modify_answered(response, to, version)?,
             What::VersionSet => {}
             What::Versioned { hold } => self.versioned(hold, meta(response)?.flags.cas()),
             What::ReadBack { hold } => {
@@ -103,44 +112,44 @@ impl Worker {
                 self.saved = saved;
                 self.saved.clear();
             }
-            What::Touch { hold, noreply, expiry } => {
+            What::Touch { hold, to, expiry } => {
                 let meta = meta(response)?;
                 let hit = meta.flags.cas().filter(|_| meta.code == MetaCode::Header).map(Version::of_item);
                 self.touched(batch, hold, hit, expiry, now);
-                self.put(
-                    id,
-                    if noreply {
-                        b""
-                    } else if hit.is_some() {
-                        b"TOUCHED\r\n"
-                    } else {
-                        b"NOT_FOUND\r\n"
-                    },
-                );
+                let touched = |item| Outcome::Touched(item, meta.flags.client_flags());
+                self.respond(id, to, &hit.map_or(Outcome::NotFound, touched));
             }
-            What::Delete { hold, instead, noreply } => {
-                let text: &[u8] = match (meta(response)?.code, instead) {
-                    (_, Some(text)) => text,
-                    (MetaCode::Header, None) => b"DELETED\r\n",
-                    (MetaCode::NotFound, None) => b"NOT_FOUND\r\n",
+            What::Delete { hold, too_large, compared, to } => {
+                let outcome = match meta(response)?.code {
+                    MetaCode::Header | MetaCode::NotFound if too_large => Outcome::TooLarge,
+                    MetaCode::Header => Outcome::Deleted,
+                    MetaCode::NotFound => Outcome::NotFound,
+                    MetaCode::Exists if compared => Outcome::Exists,
                     _ => return Err(UpstreamError::Unexpected),
                 };
-                self.commit_front(batch, hold);
-                self.put(id, if noreply { b"" } else { text });
+                match outcome {
+                    // It was meant for one item only, which is not here; the peer may hold a newer one.
+                    Outcome::Exists | Outcome::NotFound if compared => self.release_front(hold),
+                    _ => self.commit_front(batch, hold),
+                }
+                self.respond(id, to, &outcome);
             }
             What::Inspect { hold } => self.inspected(id, meta(response)?, hold),
             What::Purged => {
                 meta(response)?;
             }
-            What::Line => match response {
-                Response::Line(line) | Response::Error { line } => self.put_line(id, line),
+            What::Line { to } => match response {
+                Response::Line(line) => self.respond(id, to, &Outcome::Line(line)),
+                Response::Error { line } => self.respond(id, to, &Outcome::Error(line)),
                 _ => return Err(UpstreamError::Unexpected),
             },
             What::Recovered { hold } => {
                 let item = item_of(response)?;
                 self.recovered(batch, hold, item, now);
             }
-            What::Local(_) | What::LocalText(_) | What::Close(_) => return Err(UpstreamError::Unexpected),
+            What::Local(_) | What::LocalText(_) | What::Packet(..) | What::Close(_) => {
+                return Err(UpstreamError::Unexpected);
+            }
         }
         self.answered(id);
         self.tell_local();
@@ -171,6 +180,12 @@ impl Worker {
         }
     }
 
+    fn respond(&mut self, id: SessionId, to: To, outcome: &Outcome<'_>) {
+        if let Some(session) = self.session(id) {
+            answer::write(&mut session.output, to, outcome);
+        }
+    }
+
     fn put_line(&mut self, id: SessionId, line: &[u8]) {
         self.put(id, line);
         self.put(id, b"\r\n");
@@ -186,23 +201,49 @@ impl Worker {
         Ok(())
     }
 
+    /// The end of the answer to a read of one key, in the binary protocol.
+    fn end_of_value(
+        &mut self,
+        id: SessionId,
+        response: &Response<'_>,
+        tag: Tag,
+        hit: bool,
+        key: Option<&[u8]>,
+    ) -> Result<(), UpstreamError> {
+        let error = match response {
+            Response::End => None,
+            Response::Error { line } => Some(line),
+            _ => return Err(UpstreamError::Unexpected),
+        };
+        match error {
+            Some(line) => self.respond(id, To::Binary(tag), &Outcome::Error(line)),
+            None if hit => {}
+            None => {
+                if let Some(session) = self.session(id) {
+                    packet::miss(&mut session.output, tag, key.unwrap_or_default());
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn stored(
         &mut self,
         id: SessionId,
         response: &Response<'_>,
         batch: &mut Batch<'_>,
         hold: Hold,
-        noreply: bool,
+        to: To,
     ) -> Result<(), UpstreamError> {
-        let text: &[u8] = match response {
+        let outcome = match response {
             Response::Meta(meta) => match meta.code {
                 MetaCode::Header => {
                     self.commit_front(batch, hold);
-                    b"STORED"
+                    Outcome::Stored(hold.version)
                 }
                 code => {
                     self.release_front(hold);
-                    store_text(code).ok_or(UpstreamError::Unexpected)?
+                    refusal(code)?
                 }
             },
             Response::Error { line } => {
@@ -211,42 +252,37 @@ impl Worker {
                 } else {
                     self.release_front(hold);
                 }
-                line
+                Outcome::Error(line)
             }
             _ => return Err(UpstreamError::Unexpected),
         };
-        if !noreply {
-            self.put_line(id, text);
-        }
+        self.respond(id, to, &outcome);
         Ok(())
     }
 
     /// The answer to a change: kept for the client until the read-back is in the journal.
-    fn modify_answered(&mut self, response: &Response<'_>, noreply: bool) -> Result<(), UpstreamError> {
+    fn modify_answered(&mut self, response: &Response<'_>, to: To, version: Version) -> Result<(), UpstreamError> {
         self.saved.clear();
         self.change = Change::Refused;
-        let text: &[u8] = match response {
+        let outcome = match response {
             Response::Meta(Meta { code: MetaCode::Value, value: Some(number), .. }) => {
                 self.change = Change::Made;
-                number
+                Outcome::Number(number, version)
             }
             Response::Meta(Meta { code: MetaCode::Header, .. }) => {
                 self.change = Change::Made;
-                b"STORED"
+                Outcome::Stored(version)
             }
-            Response::Meta(meta) => store_text(meta.code).ok_or(UpstreamError::Unexpected)?,
+            Response::Meta(meta) => refusal(meta.code)?,
             Response::Error { line } => {
                 if line.starts_with(b"SERVER_ERROR") {
                     self.change = Change::Failed;
                 }
-                line
+                Outcome::Error(line)
             }
             _ => return Err(UpstreamError::Unexpected),
         };
-        if !noreply {
-            self.saved.extend_from_slice(text);
-            self.saved.extend_from_slice(b"\r\n");
-        }
+        answer::write(&mut self.saved, to, &outcome);
         Ok(())
     }
 
@@ -395,12 +431,12 @@ impl Worker {
     }
 }
 
-fn store_text(code: MetaCode) -> Option<&'static [u8]> {
-    Some(match code {
-        MetaCode::NotStored => b"NOT_STORED",
-        MetaCode::Exists => b"EXISTS",
-        MetaCode::NotFound => b"NOT_FOUND",
-        _ => return None,
+fn refusal(code: MetaCode) -> Result<Outcome<'static>, UpstreamError> {
+    Ok(match code {
+        MetaCode::NotStored => Outcome::NotStored,
+        MetaCode::Exists => Outcome::Exists,
+        MetaCode::NotFound => Outcome::NotFound,
+        _ => return Err(UpstreamError::Unexpected),
     })
 }
 

@@ -1,14 +1,16 @@
 //! Requests: from a client's command to the commands for memcached.
 
+use super::answer::To;
 use super::expect::{Hold, SessionId, What};
-use super::session::{AHEAD, KEYS_AT_ONCE, PrivateCommand, State, Then};
+use super::session::{AHEAD, KEYS_AT_ONCE, PrivateAnswer, PrivateCommand, State, Then};
 use super::stripes::Mode;
 use super::worker::{Done, Worker};
 use crate::clock::{Now, Version};
-use crate::protocol::encode::{self, Store};
-use crate::protocol::reply::{self, Farewell};
+use crate::protocol::encode::{self, Arithmetic, Store};
+use crate::protocol::reply::Farewell;
 use crate::protocol::{Command, Keys, Request, StoreMode};
 use crate::replication::record::{Expiry, Record};
+use crate::stats::ProtocolLabel;
 
 /// The kinds of commands that are counted, by the names of the metric's label.
 pub(crate) const KINDS: [&str; 17] = [
@@ -55,42 +57,30 @@ impl Worker {
     /// Starts a request. `pipelined`: others came before it in the same piece of input.
     pub(super) fn execute(&mut self, id: SessionId, request: &Request<'_>, pipelined: bool, now: Now) -> Done {
         let done = self.start(id, request, pipelined, now);
-        if !matches!(done, Done::Again(_))
-            && let Some(count) = self.commands.get_mut(kind(&request.command))
-        {
-            *count += 1;
+        if !matches!(done, Done::Again(_)) {
+            self.count(ProtocolLabel::Classic, kind(&request.command));
         }
         done
     }
 
     fn start(&mut self, id: SessionId, request: &Request<'_>, pipelined: bool, now: Now) -> Done {
-        let noreply = request.noreply;
+        let to = To::Text { noreply: request.noreply };
         let taken = match request.command {
             Command::Get { cas, keys } => self.get(id, cas, keys),
             Command::GetAndTouch { cas, exptime, keys } => self.get_and_touch(id, cas, exptime, keys, now),
             Command::Store { mode, key, flags, exptime, value, compare } => {
                 // The version is filled in when there is one.
                 let store = Store { mode, key, flags, exptime, version: 0, compare, value };
-                self.store(id, store, noreply, now)
+                self.store(id, store, to, now)
             }
-            Command::TooLarge { key } => self.delete(id, key, Some(reply::TOO_LARGE), noreply, now),
-            Command::Delete { key } => self.delete(id, key, None, noreply, now),
-            Command::Arithmetic { direction, key, delta } => self.hold_present(id, key, now).map(|hold| {
-                encode::arithmetic(&mut self.upstream, direction, key, delta, hold.version.raw());
-                self.expect(id, What::Modify { noreply });
-                encode::set_version(&mut self.upstream, key, hold.version.raw(), None);
-                self.expect(id, What::VersionSet);
-                self.read_back_after(id, key, hold);
-                Done::Taken
-            }),
-            Command::Touch { key, exptime } => self.hold_present(id, key, now).map(|hold| {
-                encode::touch(&mut self.upstream, key, exptime);
-                let hold = self.record(hold, &Record::Delete { key, version: hold.version });
-                let expiry = self.shared.expiry_of(i64::from(exptime), now);
-                self.expect(id, What::Touch { hold, noreply, expiry });
-                Done::Taken
-            }),
-            Command::FlushAll { delay } => Ok(then(Then::Flush { exptime: delay, noreply })),
+            Command::TooLarge { key } => self.delete(id, key, None, true, to, now),
+            Command::Delete { key } => self.delete(id, key, None, false, to, now),
+            Command::Arithmetic { direction, key, delta } => {
+                let arithmetic = Arithmetic { direction, key, delta, version: 0, compare: None, create: None };
+                self.arithmetic(id, arithmetic, to, now)
+            }
+            Command::Touch { key, exptime } => self.touch_item(id, key, exptime, to, now),
+            Command::FlushAll { delay } => Ok(then(Then::Flush { exptime: delay, to })),
             Command::ReplicationStats => {
                 let text = self.replication_stats();
                 self.say(id, What::LocalText(text.into()));
@@ -98,24 +88,24 @@ impl Worker {
             }
             Command::Version => {
                 self.upstream.extend_from_slice(encode::VERSION);
-                self.expect(id, What::Line);
+                self.expect(id, What::Line { to });
                 Ok(Done::Taken)
             }
             Command::Quit => {
                 self.end(id, Farewell::Silent);
                 Ok(Done::Taken)
             }
-            Command::Forward { line } => Ok(private(line, None)),
+            Command::Forward { line } => Ok(private(line, None, PrivateAnswer::Lines)),
             Command::Stream { kind, .. } if pipelined => {
                 self.say(id, What::Local(kind.pipelined_reply()));
                 Ok(Done::Taken)
             }
-            Command::Stream { line, kind } => Ok(private(line, Some(kind))),
+            Command::Stream { line, kind } => Ok(private(line, Some(kind), PrivateAnswer::Lines)),
         };
         taken.unwrap_or_else(|stopped| stopped)
     }
 
-    fn hidden(&self) -> Option<Version> {
+    pub(super) fn hidden(&self) -> Option<Version> {
         self.shared.sweeping().then(|| self.shared.flush())
     }
 
@@ -161,7 +151,10 @@ impl Worker {
             let hold = self.record(hold, &Record::Delete { key, version: hold.version });
             let expiry = self.shared.expiry_of(i64::from(exptime), now);
             let (hide, last) = (self.hidden(), rest.peek().is_none());
-            self.expect(id, What::Touched { hold, strip_cas: !cas, hide, last, expiry, hit: None });
+            self.expect(
+                id,
+                What::Touched { hold, to: To::Text { noreply: false }, strip_cas: !cas, hide, last, expiry, hit: None },
+            );
             sent += 1;
             if let Some(session) = self.session(id) {
                 session.keys_done += 1;
@@ -170,7 +163,7 @@ impl Worker {
         Ok(Done::Taken)
     }
 
-    fn store(&mut self, id: SessionId, mut store: Store<'_>, noreply: bool, now: Now) -> Result<Done, Done> {
+    pub(super) fn store(&mut self, id: SessionId, mut store: Store<'_>, to: To, now: Now) -> Result<Done, Done> {
         let blind = store.mode == StoreMode::Set && store.compare.is_none();
         let hold =
             if blind { self.hold(id, store.key, Mode::Single, now)? } else { self.hold_present(id, store.key, now)? };
@@ -178,7 +171,7 @@ impl Worker {
         encode::store(&mut self.upstream, &store);
         match store.mode {
             StoreMode::Append | StoreMode::Prepend => {
-                self.expect(id, What::Modify { noreply });
+                self.expect(id, What::Modify { to, version: hold.version });
                 self.read_back_after(id, store.key, hold);
             }
             StoreMode::Set | StoreMode::Add | StoreMode::Replace => {
@@ -190,24 +183,63 @@ impl Worker {
                     Record::Set { key, version, flags: store.flags, expiry, bulk: false, value: store.value }
                 };
                 let hold = self.record(hold, &record);
-                self.expect(id, What::Store { hold, noreply });
+                self.expect(id, What::Store { hold, to });
             }
         }
         Ok(Done::Taken)
     }
 
-    fn delete(
+    pub(super) fn delete(
         &mut self,
         id: SessionId,
         key: &[u8],
-        instead: Option<&'static [u8]>,
-        noreply: bool,
+        compare: Option<u64>,
+        too_large: bool,
+        to: To,
         now: Now,
     ) -> Result<Done, Done> {
         let hold = self.hold_present(id, key, now)?;
-        encode::delete(&mut self.upstream, key, None);
+        encode::delete(&mut self.upstream, key, compare);
         let hold = self.record(hold, &Record::Delete { key, version: hold.version });
-        self.expect(id, What::Delete { hold, instead, noreply });
+        self.expect(id, What::Delete { hold, too_large, compared: compare.is_some(), to });
+        Ok(Done::Taken)
+    }
+
+    /// The version is set once more right behind, since memcached may lose it. Not so behind a comparison: where that fails,
+    /// the item must stay as it is; the read-back sees to it.
+    pub(super) fn arithmetic(
+        &mut self,
+        id: SessionId,
+        mut arithmetic: Arithmetic<'_>,
+        to: To,
+        now: Now,
+    ) -> Result<Done, Done> {
+        let key = arithmetic.key;
+        let hold = self.hold_present(id, key, now)?;
+        arithmetic.version = hold.version.raw();
+        encode::arithmetic(&mut self.upstream, &arithmetic);
+        self.expect(id, What::Modify { to, version: hold.version });
+        if arithmetic.compare.is_none() {
+            encode::set_version(&mut self.upstream, key, hold.version.raw(), None);
+            self.expect(id, What::VersionSet);
+        }
+        self.read_back_after(id, key, hold);
+        Ok(Done::Taken)
+    }
+
+    pub(super) fn touch_item(
+        &mut self,
+        id: SessionId,
+        key: &[u8],
+        exptime: i32,
+        to: To,
+        now: Now,
+    ) -> Result<Done, Done> {
+        let hold = self.hold_present(id, key, now)?;
+        encode::touch(&mut self.upstream, key, exptime, matches!(to, To::Binary(_)));
+        let hold = self.record(hold, &Record::Delete { key, version: hold.version });
+        let expiry = self.shared.expiry_of(i64::from(exptime), now);
+        self.expect(id, What::Touch { hold, to, expiry });
         Ok(Done::Taken)
     }
 
@@ -220,7 +252,7 @@ impl Worker {
 
     /// Takes the stripe for a command whose result depends on what is there. While a flush is swept, what is there may be
     /// flushed: then the item is looked at first, with the stripe held alone.
-    fn hold_present(&mut self, id: SessionId, key: &[u8], now: Now) -> Result<Hold, Done> {
+    pub(super) fn hold_present(&mut self, id: SessionId, key: &[u8], now: Now) -> Result<Hold, Done> {
         let inspected = self.session(id).is_some_and(|s| s.inspected.is_some());
         if inspected || !self.shared.sweeping() {
             return self.hold(id, key, Mode::Single, now);
@@ -240,12 +272,12 @@ impl Worker {
     }
 }
 
-fn then(then: Then) -> Done {
+pub(super) fn then(then: Then) -> Done {
     Done::TakenThen(State::Draining(then))
 }
 
-fn private(line: &[u8], stream: Option<crate::protocol::StreamKind>) -> Done {
-    then(Then::Private(PrivateCommand { line: line.to_vec(), stream }))
+pub(super) fn private(line: &[u8], stream: Option<crate::protocol::StreamKind>, to: PrivateAnswer) -> Done {
+    then(Then::Private(PrivateCommand { line: line.to_vec(), stream, to }))
 }
 
 /// What a touch of an item is in the log.

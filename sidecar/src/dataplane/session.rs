@@ -1,8 +1,10 @@
 //! One client connection.
 
+use super::answer::To;
 use super::expect::Expected;
 use super::stripes::Stripe;
 use crate::guess::Guess;
+use crate::protocol::binary::Tag;
 use crate::protocol::{Parser, StreamKind};
 
 /// Above this many unsent bytes of answers no more requests of that client are taken.
@@ -46,8 +48,8 @@ pub enum Then {
     Flush {
         /// As the client gave it.
         exptime: i32,
-        /// Nothing is answered.
-        noreply: bool,
+        /// How it is answered.
+        to: To,
     },
     /// A command on a private connection.
     Private(PrivateCommand),
@@ -60,6 +62,19 @@ pub struct PrivateCommand {
     pub line: Vec<u8>,
     /// It becomes a stream.
     pub stream: Option<StreamKind>,
+    /// How it is answered.
+    pub to: PrivateAnswer,
+}
+
+/// How a client gets the lines that answer its private command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrivateAnswer {
+    /// As they are.
+    Lines,
+    /// Each as a packet of the binary protocol.
+    Packets(Tag),
+    /// All as one packet.
+    Packet(Tag),
 }
 
 /// See the module.
@@ -79,7 +94,8 @@ pub struct Session {
     pub(super) keys_done: usize,
     /// The stripe held alone for the request at the front, after its `me`.
     pub(super) inspected: Option<Stripe>,
-    pub(super) noreply_flush: bool,
+    /// How its flush is answered.
+    pub(super) flush_to: To,
     pub(super) private: Option<PrivateCommand>,
     pub(super) touched: bool,
     /// The values of one answer, and those of the answer that is coming in.
@@ -99,7 +115,7 @@ impl Session {
             state: State::Open,
             keys_done: 0,
             inspected: None,
-            noreply_flush: false,
+            flush_to: To::Text { noreply: false },
             private: None,
             touched: false,
             values: ANSWER,

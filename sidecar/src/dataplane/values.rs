@@ -1,10 +1,12 @@
 //! Hits on their way to a client: whole, or piece by piece where they are long, so that a long value takes no buffer of
 //! its size and its first bytes do not wait for its last ones.
 
+use super::answer::To;
 use super::expect::{SessionId, What};
 use super::session::Session;
 use super::worker::{UpstreamError, Worker};
 use crate::clock::Version;
+use crate::protocol::binary::{Tag, answer as packet};
 use crate::protocol::response::{self, Opening, Value};
 
 /// Values of so many bytes are passed on before they are complete. In the simulation that is all that come in pieces.
@@ -17,28 +19,63 @@ pub(super) struct Rest {
     left: usize,
     /// Who gets them; nobody where the hit is hidden.
     to: Option<SessionId>,
+    /// The line end behind the value is passed on too.
+    with_end: bool,
 }
 
 /// What becomes of a hit.
 enum Hit {
     Hidden,
-    Shown { strip_cas: bool },
+    Shown(Form),
+}
+
+/// How a hit is passed on.
+#[derive(Clone, Copy)]
+enum Form {
+    AsItCame,
+    WithoutCas,
+    Packet(Tag),
+}
+
+impl Form {
+    fn text(strip_cas: bool) -> Self {
+        if strip_cas { Self::WithoutCas } else { Self::AsItCame }
+    }
+
+    fn put_header(self, output: &mut Vec<u8>, opening: &Opening<'_>) {
+        match self {
+            Self::AsItCame => output.extend_from_slice(opening.header),
+            Self::WithoutCas => put_without_cas(output, opening.header),
+            Self::Packet(tag) => {
+                let Opening { key, flags, cas, len, .. } = *opening;
+                packet::value(output, tag, key, flags, cas.unwrap_or(0), len);
+            }
+        }
+    }
 }
 
 /// `None`: no hit was asked for.
 fn hit(what: &mut What, version: Option<Version>) -> Option<Hit> {
-    let (strip_cas, hide) = match what {
-        What::Values { strip_cas, hide, .. } => (*strip_cas, *hide),
-        What::Touched { strip_cas, hide, hit, .. } => {
+    let (form, hide) = match what {
+        What::Values { strip_cas, hide, .. } => (Form::text(*strip_cas), *hide),
+        What::Value { tag, hide, hit, .. } => {
+            *hit = hide.is_none() || version > *hide;
+            (Form::Packet(*tag), *hide)
+        }
+        What::Touched { to, strip_cas, hide, hit, .. } => {
             if version > *hide {
                 *hit = version;
             }
-            (*strip_cas, *hide)
+            let form = match to {
+                To::Text { .. } => Form::text(*strip_cas),
+                To::Binary(tag) => Form::Packet(*tag),
+            };
+            (form, *hide)
         }
         _ => return None,
     };
     let hidden = hide.is_some() && version <= hide;
-    Some(if hidden { Hit::Hidden } else { Hit::Shown { strip_cas } })
+    Some(if hidden { Hit::Hidden } else { Hit::Shown(form) })
 }
 
 /// The first line of a hit without its CAS.
@@ -50,22 +87,22 @@ fn put_without_cas(output: &mut Vec<u8>, header: &[u8]) {
 }
 
 impl Worker {
-    /// Where a hit of `len` bytes goes, and whether without its CAS; `None`: nobody gets it.
+    /// Where a hit of `len` bytes goes, and how; `None`: nobody gets it.
     fn hit(
         &mut self,
         id: SessionId,
         what: &mut What,
         cas: Option<u64>,
         len: usize,
-    ) -> Result<Option<(&mut Session, bool)>, UpstreamError> {
+    ) -> Result<Option<(&mut Session, Form)>, UpstreamError> {
         match hit(what, cas.map(Version::of_item)) {
             None => Err(UpstreamError::Unexpected),
             Some(Hit::Hidden) => Ok(None),
-            Some(Hit::Shown { strip_cas }) => {
+            Some(Hit::Shown(form)) => {
                 self.value.saw(len);
                 let Some(session) = self.session(id) else { return Ok(None) };
                 session.values_now += len;
-                Ok(Some((session, strip_cas)))
+                Ok(Some((session, form)))
             }
         }
     }
@@ -74,10 +111,15 @@ impl Worker {
     pub(super) fn value(&mut self, id: SessionId, what: &mut What, value: &Value<'_>) -> Result<(), UpstreamError> {
         match self.hit(id, what, value.cas, value.raw.len())? {
             None => {}
-            Some((session, false)) => session.output.extend_from_slice(value.raw),
-            Some((session, true)) => {
+            Some((session, Form::AsItCame)) => session.output.extend_from_slice(value.raw),
+            Some((session, Form::WithoutCas)) => {
                 let (header, data) = value.raw.split_at_checked(value.header_len).unwrap_or_default();
                 put_without_cas(&mut session.output, header);
+                session.output.extend_from_slice(data);
+            }
+            Some((session, Form::Packet(tag))) => {
+                let Value { key, flags, cas, data, .. } = *value;
+                packet::value(&mut session.output, tag, key, flags, cas.unwrap_or(0), data.len());
                 session.output.extend_from_slice(data);
             }
         }
@@ -90,29 +132,26 @@ impl Worker {
         let Some(opening) = response::opening(bytes)?.filter(|opening| opening.len >= PIECEWISE_FROM) else {
             return Ok(0);
         };
-        let Opening { header, cas, len } = opening;
+        let Opening { header, cas, len, .. } = opening;
         let mut front = self.expected.pop_front().ok_or(UpstreamError::Unexpected)?;
         let id = front.session;
         let hit = self.hit(id, &mut front.what, cas, header.len() + len);
-        let shown = hit.map(|hit| match hit {
-            None => false,
-            Some((session, strip_cas)) => {
-                match strip_cas {
-                    true => put_without_cas(&mut session.output, header),
-                    false => session.output.extend_from_slice(header),
-                }
-                true
-            }
+        let shown = hit.map(|hit| {
+            let (session, form) = hit?;
+            form.put_header(&mut session.output, &opening);
+            Some(form)
         });
         self.expected.push_front(front);
-        self.rest = Some(Rest { left: len, to: shown?.then_some(id) });
+        let shown = shown?;
+        let with_end = !matches!(shown, Some(Form::Packet(_)));
+        self.rest = Some(Rest { left: len, to: shown.is_some().then_some(id), with_end });
         let passed = self.pass_on(bytes.get(header.len()..).unwrap_or_default())?;
         Ok(header.len() + passed)
     }
 
     /// Goes on with the hit that comes in pieces, if there is one; returns how many bytes are done with.
     pub(super) fn pass_on(&mut self, bytes: &[u8]) -> Result<usize, UpstreamError> {
-        let Some(Rest { left, to }) = self.rest else { return Ok(0) };
+        let Some(Rest { left, to, with_end }) = self.rest else { return Ok(0) };
         let (piece, behind) = bytes.split_at_checked(left).unwrap_or((bytes, &[]));
         let whole = piece.len() == left;
         let end = if whole { response::value_end(behind)? } else { None };
@@ -120,10 +159,11 @@ impl Worker {
             && let Some(session) = self.session(id)
         {
             session.output.extend_from_slice(piece);
-            session.output.extend_from_slice(behind.get(..end.unwrap_or(0)).unwrap_or_default());
+            let end = if with_end { end.unwrap_or(0) } else { 0 };
+            session.output.extend_from_slice(behind.get(..end).unwrap_or_default());
             self.touch(id);
         }
-        self.rest = end.is_none().then_some(Rest { left: left - piece.len(), to });
+        self.rest = end.is_none().then_some(Rest { left: left - piece.len(), to, with_end });
         Ok(piece.len() + end.unwrap_or(0))
     }
 }

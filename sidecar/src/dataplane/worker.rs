@@ -9,6 +9,7 @@ use std::sync::Arc;
 use slab::Slab;
 use thiserror::Error;
 
+use super::answer::{self, Outcome};
 use super::expect::{Expected, Hold, SessionId, What};
 use super::queue::ByteQueue;
 use super::session::{ANSWER, Session, State, Then};
@@ -16,11 +17,13 @@ use super::stripes::{Mode, Party, Stripe};
 use super::values::Rest;
 use crate::clock::{Now, Version};
 use crate::guess::Guess;
+use crate::protocol::binary::{self, Status};
 use crate::protocol::reply::Farewell;
 use crate::protocol::response::ResponseError;
-use crate::protocol::{Limits, Step};
+use crate::protocol::{Limits, Parser, Step};
 use crate::rules::Rule;
 use crate::shared::{FlushRequest, Shared};
+use crate::stats::ProtocolLabel;
 
 /// The connection to memcached cannot be used any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -97,8 +100,8 @@ pub struct Worker {
     pub(super) value: Guess,
     /// Answers `stats replication`.
     stats: StatsText,
-    /// Commands taken since the start, by [`super::request::KINDS`].
-    pub commands: [u64; super::request::KINDS.len()],
+    /// Commands taken since the start, by [`ProtocolLabel`] and [`super::request::KINDS`].
+    pub commands: [[u64; super::request::KINDS.len()]; ProtocolLabel::ALL.len()],
     #[cfg(feature = "simulation")]
     pub(super) late: Vec<(Hold, Vec<u8>)>,
 }
@@ -124,7 +127,7 @@ impl Worker {
             value: ANSWER,
             change: Change::Refused,
             stats,
-            commands: [0; super::request::KINDS.len()],
+            commands: [[0; super::request::KINDS.len()]; ProtocolLabel::ALL.len()],
             #[cfg(feature = "simulation")]
             late: Vec::new(),
         }
@@ -232,9 +235,7 @@ impl Worker {
             let id = SessionId { index: token as u32, generation: (token >> 32) as u32 };
             let Some(session) = self.session(id).filter(|s| s.state == State::Flushing) else { continue };
             session.state = State::Open;
-            if !session.noreply_flush {
-                session.output.extend_from_slice(b"OK\r\n");
-            }
+            answer::write(&mut session.output, session.flush_to, &Outcome::Flushed);
             self.touch(id);
             self.pump(id, now);
         }
@@ -351,32 +352,41 @@ impl Worker {
                 }
                 Step::Request { request, consumed } => {
                     let pipelined = at > 0;
-                    match self.execute(id, &request, pipelined, now) {
-                        Done::Taken => {
-                            at += consumed;
-                            if let Some(session) = self.session(id) {
-                                session.keys_done = 0;
-                            }
-                        }
-                        Done::TakenThen(state) => {
-                            at += consumed;
-                            if let Some(session) = self.session(id) {
-                                session.keys_done = 0;
-                                session.state = state;
-                            }
-                            self.resume_drained(id, now);
-                        }
-                        Done::Again(state) => {
-                            if let Some(session) = self.session(id) {
-                                session.parser = before;
-                                session.state = state;
-                            }
-                            return at;
-                        }
+                    let done = self.execute(id, &request, pipelined, now);
+                    match self.executed(id, done, before, now) {
+                        true => at += consumed,
+                        false => return at,
+                    }
+                }
+                Step::Binary { request, consumed } => {
+                    let done = self.execute_binary(id, &request, now);
+                    match self.executed(id, done, before, now) {
+                        true => at += consumed,
+                        false => return at,
                     }
                 }
             }
         }
+    }
+
+    /// Notes what became of a request; whether it is taken. `before`: the parser before it.
+    #[inline]
+    fn executed(&mut self, id: SessionId, done: Done, before: Parser, now: Now) -> bool {
+        let Some(session) = self.session(id) else { return true };
+        match done {
+            Done::Taken => session.keys_done = 0,
+            Done::TakenThen(state) => {
+                session.keys_done = 0;
+                session.state = state;
+                self.resume_drained(id, now);
+            }
+            Done::Again(state) => {
+                session.parser = before;
+                session.state = state;
+                return false;
+            }
+        }
+        true
     }
 
     /// Goes on with a session for which something changed.
@@ -400,9 +410,9 @@ impl Worker {
                     session.state = State::Open;
                 }
             }
-            Then::Flush { exptime, noreply } => {
+            Then::Flush { exptime, to } => {
                 session.state = State::Flushing;
-                session.noreply_flush = noreply;
+                session.flush_to = to;
                 let due = match exptime {
                     ..=0 => crate::replication::record::Expiry::Never,
                     later => self.shared.expiry_of(i64::from(later), now),
@@ -451,6 +461,8 @@ impl Worker {
         match what {
             What::Local(bytes) => session.output.extend_from_slice(bytes),
             What::LocalText(bytes) => session.output.extend_from_slice(&bytes),
+            What::Packet(tag, Status::Ok) => binary::answer::success(&mut session.output, tag, 0),
+            What::Packet(tag, status) => binary::answer::error(&mut session.output, tag, status),
             What::Close(farewell) => {
                 farewell.write_to(&mut session.output);
                 session.state = State::Closing;
@@ -507,6 +519,13 @@ impl Worker {
     /// Tells the others which of our writes is the oldest that is not in the journal.
     pub(super) fn publish_pending(&self) {
         self.shared.writes_pending(self.party, self.versions.front().copied());
+    }
+
+    #[inline]
+    pub(super) fn count(&mut self, protocol: ProtocolLabel, kind: usize) {
+        if let Some(count) = self.commands.get_mut(protocol as usize).and_then(|kinds| kinds.get_mut(kind)) {
+            *count += 1;
+        }
     }
 
     pub(super) fn replication_stats(&self) -> Vec<u8> {

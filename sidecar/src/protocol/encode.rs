@@ -3,6 +3,7 @@
 //! Each function appends to a buffer that goes upstream as a whole. Keys are those of a client's
 //! request, or have passed [`Limits::accepts_key`](super::Limits::accepts_key).
 
+use super::binary::Create;
 use super::limits::{Dialect, MAX_UNFINISHED_LINE};
 use super::request::{Direction, Keys, StoreMode};
 
@@ -23,6 +24,23 @@ pub struct Store<'a> {
     pub compare: Option<u64>,
     /// The value without its line end.
     pub value: &'a [u8],
+}
+
+/// A counter on its way to memcached.
+#[derive(Clone, Copy, Debug)]
+pub struct Arithmetic<'a> {
+    /// Up or down.
+    pub direction: Direction,
+    /// The key.
+    pub key: &'a [u8],
+    /// By how much.
+    pub delta: u64,
+    /// The CAS that the item gets: its version.
+    pub version: u64,
+    /// Change only an item of this CAS.
+    pub compare: Option<u64>,
+    /// What a missing counter begins with.
+    pub create: Option<Create>,
 }
 
 /// `ms <key> <len> F<flags> T<exp> E<version> [M<mode>] [C<cas>]` and the value.
@@ -56,7 +74,7 @@ pub fn store(out: &mut Vec<u8>, store: &Store<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// `ma <key> D<delta> M{I|D} E<version> v`. Answers `VA` with the number, `NF`, or an error line.
+/// `ma <key> D<delta> M{I|D} E<version> [C<cas>] [N<exp> J<number>] v`. Answers `VA` with the number, `NF`, `EX`, or an error line.
 /// Right behind it belongs a [`read_back`].
 ///
 /// **The version is lost when memcached does not change the number in place**: when it needs more
@@ -66,16 +84,26 @@ pub fn store(out: &mut Vec<u8>, store: &Store<'_>) {
 /// 1.6.45). So the CAS of the read-back has to be looked at, and if it is not `version` the item
 /// has to be stored once more with [`Store::compare`].
 #[inline]
-pub fn arithmetic(out: &mut Vec<u8>, direction: Direction, key: &[u8], delta: u64, version: u64) {
+pub fn arithmetic(out: &mut Vec<u8>, arithmetic: &Arithmetic<'_>) {
     out.extend_from_slice(b"ma ");
-    out.extend_from_slice(key);
+    out.extend_from_slice(arithmetic.key);
     out.extend_from_slice(b" D");
-    number(out, delta);
-    out.extend_from_slice(match direction {
+    number(out, arithmetic.delta);
+    out.extend_from_slice(match arithmetic.direction {
         Direction::Increment => b" MI E",
         Direction::Decrement => b" MD E",
     });
-    number(out, version);
+    number(out, arithmetic.version);
+    if let Some(compare) = arithmetic.compare {
+        out.extend_from_slice(b" C");
+        number(out, compare);
+    }
+    if let Some(Create { initial, exptime }) = arithmetic.create {
+        out.extend_from_slice(b" N");
+        signed(out, exptime);
+        out.extend_from_slice(b" J");
+        number(out, initial);
+    }
     out.extend_from_slice(b" v\r\n");
 }
 
@@ -102,14 +130,14 @@ pub fn read_back(out: &mut Vec<u8>, key: &[u8]) {
     line(out, b"mg ", key, b" v f t c u\r\n");
 }
 
-/// `mg <key> T<exp> c`: a touch. Answers `HD` with `c`, or `EN`.
+/// `mg <key> T<exp> c [f]`: a touch. Answers `HD` with `c` (and the item's flags), or `EN`.
 #[inline]
-pub fn touch(out: &mut Vec<u8>, key: &[u8], exptime: i32) {
+pub fn touch(out: &mut Vec<u8>, key: &[u8], exptime: i32, flags: bool) {
     out.extend_from_slice(b"mg ");
     out.extend_from_slice(key);
     out.extend_from_slice(b" T");
     signed(out, exptime);
-    out.extend_from_slice(b" c\r\n");
+    out.extend_from_slice(if flags { b" c f\r\n" } else { b" c\r\n" });
 }
 
 /// `mg <key> c u`: the version, without counting as a use. Answers `HD` with `c`, or `EN`. Takes
@@ -263,11 +291,29 @@ mod tests {
     #[test]
     fn lines() {
         let keys: [&[u8]; 2] = [b"a", b"b"];
+        let counter = Arithmetic {
+            direction: Direction::Increment,
+            key: b"k",
+            delta: 5,
+            version: 9,
+            compare: None,
+            create: None,
+        };
         for (line, text) in [
-            (encoded(|out| arithmetic(out, Direction::Increment, b"k", 5, 9)), "ma k D5 MI E9 v\r\n"),
-            (encoded(|out| arithmetic(out, Direction::Decrement, b"k", 5, 9)), "ma k D5 MD E9 v\r\n"),
+            (encoded(|out| arithmetic(out, &counter)), "ma k D5 MI E9 v\r\n"),
+            (
+                encoded(|out| {
+                    let create = Some(Create { initial: 7, exptime: 60 });
+                    arithmetic(
+                        out,
+                        &Arithmetic { direction: Direction::Decrement, compare: Some(3), create, ..counter },
+                    );
+                }),
+                "ma k D5 MD E9 C3 N60 J7 v\r\n",
+            ),
             (encoded(|out| read_back(out, b"k")), "mg k v f t c u\r\n"),
-            (encoded(|out| touch(out, b"k", -1)), "mg k T-1 c\r\n"),
+            (encoded(|out| touch(out, b"k", -1, false)), "mg k T-1 c\r\n"),
+            (encoded(|out| touch(out, b"k", 1, true)), "mg k T1 c f\r\n"),
             (encoded(|out| probe(out, b"k")), "mg k c u\r\n"),
             (encoded(|out| inspect(out, b"k")), "me k\r\n"),
             (encoded(|out| delete(out, b"k", None)), "md k\r\n"),

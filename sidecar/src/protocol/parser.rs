@@ -1,15 +1,11 @@
 //! Client bytes to steps.
 
+use super::binary::{self, Sasl, request::Parsed as Binary};
 use super::command::{self, Parsed, StoreLine};
 use super::fast;
 use super::limits::{Limits, MAX_COMMAND_LINE, MAX_GET_LINE, MAX_UNFINISHED_LINE};
 use super::reply::{self, Farewell};
 use super::request::{Command, Request};
-
-/// First byte of a request of the binary protocol.
-const BINARY_REQUEST: u8 = 0x80;
-/// Length of a header of the binary protocol.
-const BINARY_HEADER: usize = 24;
 
 /// The parser of one client connection.
 ///
@@ -18,6 +14,7 @@ const BINARY_HEADER: usize = 24;
 #[derive(Clone, Debug)]
 pub struct Parser {
     state: State,
+    sasl: Sasl,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +25,8 @@ enum State {
     Line { scanned: usize },
     /// Text protocol, inside a value that is thrown away.
     Swallow { remaining: u64 },
+    /// Binary protocol, behind so many bytes that are thrown away.
+    Binary { swallow: u64 },
     /// Nothing is read any more.
     Closed,
 }
@@ -45,6 +44,13 @@ pub enum Step<'a> {
     Request {
         /// What is asked.
         request: Request<'a>,
+        /// Bytes of input that are done with, above 0.
+        consumed: usize,
+    },
+    /// A request of the binary protocol.
+    Binary {
+        /// What is asked.
+        request: binary::Request<'a>,
         /// Bytes of input that are done with, above 0.
         consumed: usize,
     },
@@ -74,13 +80,24 @@ impl Parser {
     /// A parser for a new connection.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: State::Fresh }
+        Self { state: State::Fresh, sasl: Sasl::Off }
+    }
+
+    /// How far the client has come in saying who it is, in the binary protocol.
+    #[must_use]
+    pub fn sasl(&self) -> Sasl {
+        self.sasl
+    }
+
+    /// The same from now on.
+    pub fn set_sasl(&mut self, sasl: Sasl) {
+        self.sasl = sasl;
     }
 
     /// Whether the next bytes belong to a value that is thrown away.
     #[must_use]
     pub fn is_swallowing(&self) -> bool {
-        matches!(self.state, State::Swallow { .. })
+        matches!(self.state, State::Swallow { .. } | State::Binary { swallow: 1.. })
     }
 
     /// Looks at `input`, which starts with the first byte that is not consumed yet.
@@ -91,10 +108,12 @@ impl Parser {
             State::Line { scanned } => return self.line(input, scanned, limits),
             State::Fresh => match input.first() {
                 None => return Step::Incomplete { need: 1 },
-                Some(&BINARY_REQUEST) => return self.binary(input),
+                Some(&binary::MAGIC) => return self.binary(input, limits),
                 Some(_) => self.state = State::Line { scanned: 0 },
             },
             State::Swallow { remaining } => return self.swallow(input, remaining),
+            State::Binary { swallow: 0 } => return self.binary(input, limits),
+            State::Binary { swallow } => return self.swallow_binary(input, swallow),
             State::Closed => return self.close(input, Farewell::Silent),
         }
         match fast::parse(input, limits) {
@@ -163,29 +182,47 @@ impl Parser {
     }
 
     fn swallow<'a>(&mut self, input: &'a [u8], remaining: u64) -> Step<'a> {
-        if input.is_empty() {
-            return Step::Incomplete { need: 1 };
-        }
-        let consumed = usize::try_from(remaining).map_or(input.len(), |all| all.min(input.len()));
-        self.state = match remaining - consumed as u64 {
+        let (step, remaining) = throw_away(input, remaining);
+        self.state = match remaining {
             0 => State::Line { scanned: 0 },
             remaining => State::Swallow { remaining },
         };
-        Step::Answer { reply: b"", consumed }
+        step
     }
 
-    fn binary<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
-        let Some(header) = input.first_chunk::<BINARY_HEADER>() else {
-            return Step::Incomplete { need: BINARY_HEADER };
-        };
-        let [_, opcode, _, _, _, _, _, _, _, _, _, _, a, b, c, d, ..] = *header;
-        self.close(input, Farewell::UnknownBinary { opcode, opaque: [a, b, c, d] })
+    fn swallow_binary<'a>(&mut self, input: &'a [u8], remaining: u64) -> Step<'a> {
+        let (step, swallow) = throw_away(input, remaining);
+        self.state = State::Binary { swallow };
+        step
+    }
+
+    fn binary<'a>(&mut self, input: &'a [u8], limits: &Limits) -> Step<'a> {
+        match binary::request::parse(input, limits, self.sasl) {
+            Binary::Incomplete(need) => Step::Incomplete { need },
+            Binary::Request(request, consumed, swallow) => {
+                self.state = match request.command {
+                    binary::Command::Quit => State::Closed,
+                    _ => State::Binary { swallow },
+                };
+                Step::Binary { request, consumed }
+            }
+            Binary::Close(farewell) => self.close(input, farewell),
+        }
     }
 
     fn close<'a>(&mut self, input: &'a [u8], farewell: Farewell) -> Step<'a> {
         self.state = State::Closed;
         Step::Close { farewell, consumed: input.len() }
     }
+}
+
+/// Bytes of a value that is thrown away, and how many of it are still to come.
+fn throw_away(input: &[u8], remaining: u64) -> (Step<'_>, u64) {
+    if input.is_empty() {
+        return (Step::Incomplete { need: 1 }, remaining);
+    }
+    let consumed = usize::try_from(remaining).map_or(input.len(), |all| all.min(input.len()));
+    (Step::Answer { reply: b"", consumed }, remaining - consumed as u64)
 }
 
 /// The value of a storage command: taken only when it is all there.

@@ -1,5 +1,7 @@
 //! The answers that need no memcached: its texts, byte for byte.
 
+use super::binary::{self, Status, Tag};
+
 /// Unknown command, or a wrong number of words (legacy).
 pub const ERROR: &[u8] = b"ERROR\r\n";
 /// End of a retrieval.
@@ -34,12 +36,12 @@ pub const PIPELINED_MGDUMP: &[u8] = b"ERROR cannot pipeline other commands befor
 pub enum Farewell {
     /// Nothing.
     Silent,
-    /// Status 0x81 "Unknown command" in the binary protocol, to the request with this header.
-    UnknownBinary {
-        /// Byte 1 of the request.
-        opcode: u8,
-        /// Bytes 12 to 15 of the request.
-        opaque: [u8; 4],
+    /// An error of the binary protocol.
+    Binary {
+        /// Of the request that ends the connection.
+        tag: Tag,
+        /// What is wrong with it.
+        status: Status,
     },
 }
 
@@ -48,14 +50,7 @@ impl Farewell {
     pub fn write_to(self, out: &mut Vec<u8>) {
         match self {
             Self::Silent => {}
-            Self::UnknownBinary { opcode, opaque } => {
-                const TEXT: &[u8] = b"Unknown command";
-                out.extend_from_slice(&[0x81, opcode, 0, 0, 0, 0, 0, 0x81]);
-                out.extend_from_slice(&(TEXT.len() as u32).to_be_bytes());
-                out.extend_from_slice(&opaque);
-                out.extend_from_slice(&[0; 8]);
-                out.extend_from_slice(TEXT);
-            }
+            Self::Binary { tag, status } => binary::answer::error(out, tag, status),
         }
     }
 }

@@ -210,6 +210,10 @@ fn classic_value<'a>(
 pub struct Opening<'a> {
     /// The line with its line end.
     pub header: &'a [u8],
+    /// The key.
+    pub key: &'a [u8],
+    /// Client flags.
+    pub flags: u32,
     /// CAS, if it was asked for.
     pub cas: Option<u64>,
     /// Bytes of the value, without its line end.
@@ -225,9 +229,9 @@ pub fn opening(input: &[u8]) -> Result<Option<Opening<'_>>, ResponseError> {
     let window = words.get(..MAX_RESPONSE_LINE).unwrap_or(words);
     let Some(end) = memchr::memchr(b'\n', window) else { return Ok(None) };
     let line = words.get(..end).unwrap_or_default();
-    let ClassicHeader { len, cas, .. } = ClassicHeader::parse(line.strip_suffix(b"\r").unwrap_or(line))?;
+    let ClassicHeader { key, flags, len, cas } = ClassicHeader::parse(line.strip_suffix(b"\r").unwrap_or(line))?;
     let header = input.get(..b"VALUE ".len() + end + 1).unwrap_or(input);
-    Ok(Some(Opening { header, cas, len: len as usize }))
+    Ok(Some(Opening { header, key, flags, cas, len: len as usize }))
 }
 
 /// Whether a value ends here: `None` where that cannot be seen yet.

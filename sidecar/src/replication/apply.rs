@@ -338,7 +338,7 @@ impl Replicator {
                     let expiry = self.local_expiry(&batch, expiry);
                     self.shared.journal().note_touch(hash, key, item, version, expiry);
                     let exptime = self.exptime(expiry, now);
-                    encode::touch(&mut self.upstream, key, exptime);
+                    encode::touch(&mut self.upstream, key, exptime, false);
                     self.ops.push_back(Op::Touch(ticket));
                 }
                 _ => self.supersede(ticket),
@@ -471,7 +471,7 @@ impl Replicator {
         let touch_known = self.shared.journal().get(hash, key).is_some_and(|e| e.touch.is_some());
         if !touch_known && theirs.is_clearly_later_than(ours) {
             let exptime = self.exptime(theirs, now);
-            encode::touch(&mut self.upstream, key, exptime);
+            encode::touch(&mut self.upstream, key, exptime, false);
             self.ops.push_back(Op::Touch(ticket));
             return;
         }

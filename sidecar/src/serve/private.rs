@@ -8,14 +8,17 @@ use std::task::Poll;
 use super::client::Client;
 use super::worker::Serving;
 use crate::backend::connect::connect;
-use crate::dataplane::session::{OUTPUT_HIGH, PrivateCommand};
+use crate::dataplane::session::{OUTPUT_HIGH, PrivateAnswer, PrivateCommand};
 use crate::net::stream::Stream;
+use crate::protocol::binary::stats;
 use crate::protocol::{StreamKind, encode};
 
 /// Bytes read at once.
 pub(super) const READ: usize = 16 << 10;
 /// Connections kept for the next command, per worker.
 const SPARE: usize = 2;
+/// Bytes of an answer that a client of the binary protocol gets as one packet (`stat detail dump`).
+const PACKET_MAX: usize = 256 << 10;
 /// Ends the answer to a single command.
 const SENTINEL: &[u8] = b"MN\r\n";
 /// A stream at the bound is refused like a connection.
@@ -34,7 +37,7 @@ enum After {
 pub async fn carry_out(serving: Rc<Serving>, client: Rc<Client>, command: PrivateCommand) {
     let Some(_permit) = serving.budget.private().await else { return };
     let after = match command.stream {
-        None => single(&serving, &client, &command.line).await,
+        None => single(&serving, &client, &command).await,
         Some(kind) => match serving.budget.stream() {
             Some(_permit) => stream(&serving, &client, &command.line, kind).await,
             None => {
@@ -66,7 +69,8 @@ pub async fn carry_out(serving: Rc<Serving>, client: Rc<Client>, command: Privat
     client.wake();
 }
 
-async fn single(serving: &Serving, client: &Client, line: &[u8]) -> io::Result<After> {
+async fn single(serving: &Serving, client: &Client, command: &PrivateCommand) -> io::Result<After> {
+    let line = &command.line;
     let stream = match spare(serving) {
         Some(stream) => stream,
         None => connect(&serving.memcached).await?,
@@ -83,14 +87,24 @@ async fn single(serving: &Serving, client: &Client, line: &[u8]) -> io::Result<A
         let complete = lines.complete();
         let answer = complete.strip_suffix(SENTINEL).filter(|rest| rest.is_empty() || rest.ends_with(b"\n"));
         if let Some(answer) = answer {
-            say(serving, client, answer);
+            pass_on(serving, client, answer, command.to);
             let mut spare = serving.spare.borrow_mut();
             if spare.len() < SPARE {
                 spare.push(stream);
             }
             return Ok(After::Next);
         }
-        say(serving, client, complete);
+        match command.to {
+            // One packet for all of it: its length comes first.
+            PrivateAnswer::Packet(_) if complete.len() < PACKET_MAX => continue,
+            PrivateAnswer::Packet(tag) => {
+                let mut packet = Vec::new();
+                stats::too_long(&mut packet, tag);
+                say(serving, client, &packet);
+                return Ok(After::Next);
+            }
+            PrivateAnswer::Lines | PrivateAnswer::Packets(_) => pass_on(serving, client, complete, command.to),
+        }
         lines.done();
         room(serving, client).await?;
     }
@@ -126,6 +140,17 @@ fn ends_dump(lines: &[u8]) -> bool {
     let Some(text) = lines.strip_suffix(b"\n") else { return false };
     let last = text.rsplit(|b| *b == b'\n').next().unwrap_or_default();
     !(last.starts_with(b"key=") || last.starts_with(b"mg ") || last == b"OK\r")
+}
+
+/// Appends whole lines to what the client gets, in the form that it wants.
+fn pass_on(serving: &Serving, client: &Client, lines: &[u8], to: PrivateAnswer) {
+    let mut packets = Vec::new();
+    match to {
+        PrivateAnswer::Lines => return say(serving, client, lines),
+        PrivateAnswer::Packets(tag) => stats::packets(&mut packets, tag, lines),
+        PrivateAnswer::Packet(tag) => stats::detailed(&mut packets, tag, lines),
+    }
+    say(serving, client, &packets);
 }
 
 /// Appends to what the client gets.

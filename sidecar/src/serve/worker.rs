@@ -21,7 +21,7 @@ use crate::life::messages::{Event, ToWorker};
 use crate::net::stream::Stream;
 use crate::signal::Signals;
 use crate::standstill::Standstill;
-use crate::stats::{CommandLabel, ProtocolLabel, Stats, WorkerStats};
+use crate::stats::{CommandLabel, Stats, WorkerStats};
 use crate::time::HostClock;
 
 /// Bytes read from a client at once; one buffer for all clients of a thread.
@@ -530,13 +530,14 @@ impl Serving {
     pub fn publish(&self) {
         let Some(stats) = self.stats() else { return };
         let core = self.core.borrow();
-        let Some(counters) = stats.commands.get(ProtocolLabel::Classic as usize) else { return };
-        // The kinds that the worker counts are the first labels; the last kind is all that an administrator sends.
-        let admin = core.commands.len() - 1;
-        for (kind, count) in core.commands.iter().enumerate() {
-            let label = if kind == admin { CommandLabel::Admin as usize } else { kind };
-            if let Some(counter) = counters.get(label) {
-                counter.set(*count);
+        for (counts, counters) in core.commands.iter().zip(&stats.commands) {
+            // The kinds that the worker counts are the first labels; the last kind is all that an administrator sends.
+            let admin = counts.len() - 1;
+            for (kind, count) in counts.iter().enumerate() {
+                let label = if kind == admin { CommandLabel::Admin as usize } else { kind };
+                if let Some(counter) = counters.get(label) {
+                    counter.set(*count);
+                }
             }
         }
     }

@@ -65,6 +65,7 @@ impl Pair {
                     // before, and drops it when the client goes.
                     return if rest.is_empty() && !parser.is_swallowing() { answers } else { Vec::new() };
                 }
+                Step::Binary { .. } => panic!("the inputs are text"),
                 Step::Answer { reply, consumed } => {
                     answers.extend_from_slice(reply);
                     rest = &rest[consumed..];

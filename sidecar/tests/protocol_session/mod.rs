@@ -1,7 +1,8 @@
 //! A client session without sockets: for property tests and for fuzzing.
 
+use sidecar::protocol::binary::sasl::{self, Claim};
 use sidecar::protocol::reply::Farewell;
-use sidecar::protocol::{Command, Limits, Parser, Request, Step};
+use sidecar::protocol::{Command, Limits, Parser, Request, Step, binary};
 
 /// When a session looks at its input again.
 #[derive(Clone, Copy, Debug)]
@@ -16,13 +17,24 @@ pub(crate) enum Patience {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Seen<'a> {
     Asked(Request<'a>, usize),
+    AskedBinary(binary::Request<'a>, usize),
     Answered(&'static [u8], usize),
     Closed(Farewell),
 }
 
 /// What a session sees of `input` when it arrives in pieces of these lengths.
 pub(crate) fn session<'a>(input: &'a [u8], pieces: &[usize], patience: Patience, limits: &Limits) -> Vec<Seen<'a>> {
-    let mut parser = Parser::new();
+    session_of(Parser::new(), input, pieces, patience, limits)
+}
+
+/// The same by a parser that knows something already.
+pub(crate) fn session_of<'a>(
+    mut parser: Parser,
+    input: &'a [u8],
+    pieces: &[usize],
+    patience: Patience,
+    limits: &Limits,
+) -> Vec<Seen<'a>> {
     let mut seen = Vec::new();
     let mut consumed_in_all = 0;
     let mut arrived = 0;
@@ -46,6 +58,11 @@ pub(crate) fn session<'a>(input: &'a [u8], pieces: &[usize], patience: Patience,
                 Step::Request { request, consumed } => {
                     check(&request, limits);
                     seen.push(Seen::Asked(request, consumed_in_all + consumed));
+                    consumed
+                }
+                Step::Binary { request, consumed } => {
+                    check_binary(&request, limits);
+                    seen.push(Seen::AskedBinary(request, consumed_in_all + consumed));
                     consumed
                 }
                 Step::Answer { reply, consumed } => {
@@ -93,6 +110,32 @@ fn check(request: &Request<'_>, limits: &Limits) {
     for key in keys {
         assert!(limits.accepts_key(key), "{}", key.escape_ascii());
     }
+}
+
+/// The same for a request of the binary protocol.
+fn check_binary(request: &binary::Request<'_>, limits: &Limits) {
+    use binary::Command as Binary;
+    let key = match request.command {
+        Binary::Store { key, flags, value, .. } => {
+            assert!(limits.item_fits(key.len(), flags, value.len() as u64));
+            key
+        }
+        Binary::Get { key }
+        | Binary::GetAndTouch { key, .. }
+        | Binary::Touch { key, .. }
+        | Binary::TooLarge { key }
+        | Binary::Delete { key, .. }
+        | Binary::Arithmetic { key, .. } => key,
+        Binary::FlushAll { delay } => return assert!(limits.flush_enabled && delay >= 0),
+        Binary::Sasl(Claim::Auth { mechanism, response }) => {
+            return assert!(mechanism.len() <= sasl::MAX_MECHANISM && response.len() <= sasl::MAX_RESPONSE as usize);
+        }
+        Binary::Sasl(Claim::Step { response }) => return assert!(response.len() <= sasl::MAX_RESPONSE as usize),
+        Binary::Noop | Binary::Version | Binary::Quit | Binary::Stats(_) | Binary::SaslList | Binary::Refused(_) => {
+            return;
+        }
+    };
+    assert!((1..=250).contains(&key.len()), "{}", key.escape_ascii());
 }
 
 /// What goes to memcached as it came must not be able to change an item.
