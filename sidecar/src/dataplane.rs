@@ -6,7 +6,9 @@
 //! ```
 
 pub mod answer;
+pub mod discovery;
 pub mod expect;
+pub mod login;
 pub mod queue;
 pub mod session;
 pub mod stripes;

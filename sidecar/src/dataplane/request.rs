@@ -49,7 +49,11 @@ fn kind(command: &Command<'_>) -> usize {
         Command::Touch { .. } => 13,
         Command::FlushAll { .. } => 14,
         Command::Version => 15,
-        Command::Quit | Command::Forward { .. } | Command::Stream { .. } | Command::ReplicationStats => 16,
+        Command::Quit
+        | Command::Forward { .. }
+        | Command::Stream { .. }
+        | Command::ReplicationStats
+        | Command::ClusterConfig => 16,
     }
 }
 
@@ -84,6 +88,16 @@ impl Worker {
             Command::ReplicationStats => {
                 let text = self.replication_stats();
                 self.say(id, What::LocalText(text.into()));
+                Ok(Done::Taken)
+            }
+            Command::ClusterConfig => {
+                self.say(
+                    id,
+                    match self.shared.discovery.answer() {
+                        Some(answer) => What::LocalText((*answer).into()),
+                        None => What::Local(crate::protocol::reply::ERROR),
+                    },
+                );
                 Ok(Done::Taken)
             }
             Command::Version => {

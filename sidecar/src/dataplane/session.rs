@@ -2,6 +2,7 @@
 
 use super::answer::To;
 use super::expect::Expected;
+use super::login::Entry;
 use super::stripes::Stripe;
 use crate::guess::Guess;
 use crate::protocol::binary::Tag;
@@ -82,6 +83,7 @@ pub enum PrivateAnswer {
 pub struct Session {
     pub(super) generation: u32,
     pub(super) parser: Parser,
+    pub(super) entry: Entry,
     /// Received and not consumed.
     pub(super) input: Vec<u8>,
     /// Parsing is of no use before `input` has this many bytes.
@@ -108,6 +110,7 @@ impl Session {
         Self {
             generation,
             parser: Parser::new(),
+            entry: Entry::Open,
             input: Vec::new(),
             need: 0,
             output: Vec::new(),

@@ -1,4 +1,4 @@
-//! A connected socket, TCP or unix, used through a shared reference.
+//! A connected socket, TCP, unix or TLS, used through a shared reference.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,6 +7,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
+use super::tls::TlsSocket;
+
 /// See the module. At most one task waits for each direction.
 #[derive(Debug)]
 pub enum Stream {
@@ -14,6 +16,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a unix socket.
     Unix(UnixStream),
+    /// Over TLS; clients only.
+    Tls(Box<TlsSocket>),
 }
 
 /// A connected socket on its way from one thread's runtime to another's.
@@ -23,6 +27,8 @@ pub enum Detached {
     Tcp(std::net::TcpStream),
     /// Over a unix socket.
     Unix(std::os::unix::net::UnixStream),
+    /// Over TLS, after the handshake and before anything else.
+    Tls(std::net::TcpStream, Box<rustls::ServerConnection>),
 }
 
 impl Detached {
@@ -34,6 +40,7 @@ impl Detached {
         Ok(match self {
             Self::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
             Self::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+            Self::Tls(stream, session) => Stream::Tls(Box::new(TlsSocket::new(TcpStream::from_std(stream)?, *session))),
         })
     }
 }
@@ -47,6 +54,7 @@ impl Stream {
         Ok(match self {
             Self::Tcp(stream) => Detached::Tcp(stream.into_std()?),
             Self::Unix(stream) => Detached::Unix(stream.into_std()?),
+            Self::Tls(_) => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
 
@@ -55,6 +63,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
+            Self::Tls(stream) => stream.poll_readable(cx),
         }
     }
 
@@ -63,6 +72,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(cx),
             Self::Unix(stream) => stream.poll_write_ready(cx),
+            Self::Tls(stream) => stream.poll_writable(cx),
         }
     }
 
@@ -70,6 +80,17 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.try_io(interest, || io(stream.as_fd())),
             Self::Unix(stream) => stream.try_io(interest, || io(stream.as_fd())),
+            // it reads and writes for itself
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Bytes of memory, beside those of the system, that wait to be sent.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => 0,
+            Self::Tls(stream) => stream.memory(),
         }
     }
 
@@ -78,6 +99,9 @@ impl Stream {
     /// # Errors
     /// The connection is broken.
     pub fn try_read(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        if let Self::Tls(stream) = self {
+            return stream.try_read(into);
+        }
         let mut read = None;
         let tried = self.try_io(Interest::READABLE, |fd| {
             let len = rustix::io::read(fd, &mut *into)?;
@@ -91,11 +115,14 @@ impl Stream {
         }
     }
 
-    /// Writes as much as the socket takes; less than all means that it is full.
+    /// Writes as much as the socket takes; less than all means that it is full, and the rest must be offered again.
     ///
     /// # Errors
     /// The connection is broken.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if let Self::Tls(stream) = self {
+            return stream.try_write(bytes);
+        }
         let mut written = None;
         let tried = self.try_io(Interest::WRITABLE, |fd| {
             let len = rustix::io::write(fd, bytes)?;
