@@ -58,7 +58,7 @@ pub fn bounds(sizes: Sizes) -> Vec<Bound> {
     let (entries, item) = (state_entries as usize, item_size_max + message::ITEM_OVERHEAD);
     let frame = message::BATCH + item;
     let worker = serve::WORKER_BUFFERS + 3 * item;
-    let private = 2 * serve::PRIVATE_READ + item;
+    let private = 2 * (serve::PRIVATE_READ + serve::PRIVATE_PACKET) + item;
     let keys = resync::FETCHES * (protocol::limits::MAX_KEY + 2 * 64);
     let replicator = peer::UPSTREAM_BUFFERS + replication::UPSTREAM_OUTPUT + 2 * item + keys;
     let incoming = inbox::QUEUE_BYTES + frame + (inbox::QUEUE_RECORDS + message::BATCH / 8) * inbox::RECORD;

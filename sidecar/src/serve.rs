@@ -33,3 +33,5 @@ pub(crate) const WORKER_BUFFERS: usize =
     worker::SCRATCH + worker::UPSTREAM_HIGH + worker::SCRATCH + upstream::READ + upstream::OUTPUT_KEEP;
 /// A read buffer of a private connection, in bytes.
 pub(crate) const PRIVATE_READ: usize = private::READ;
+/// Bytes of an answer that become one packet, on one such connection.
+pub(crate) const PRIVATE_PACKET: usize = private::PACKET_MAX;

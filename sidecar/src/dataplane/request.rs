@@ -220,7 +220,7 @@ impl Worker {
     }
 
     /// The version is set once more right behind, since memcached may lose it. Not so behind a comparison: where that fails,
-    /// the item must stay as it is; the read-back sees to it.
+    /// the item must stay as it is. Then the read-back sees to it, and the client's next request waits for that.
     pub(super) fn arithmetic(
         &mut self,
         id: SessionId,
@@ -238,7 +238,10 @@ impl Worker {
             self.expect(id, What::VersionSet);
         }
         self.read_back_after(id, key, hold);
-        Ok(Done::Taken)
+        Ok(match arithmetic.compare {
+            None => Done::Taken,
+            Some(_) => then(Then::MoreKeys),
+        })
     }
 
     pub(super) fn touch_item(

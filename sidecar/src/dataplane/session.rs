@@ -43,7 +43,7 @@ pub enum State {
 /// What follows when all is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// The next keys of the multi-get at the front.
+    /// What is at the front of the input: the next keys of a multi-get, or a request.
     MoreKeys,
     /// A flush; its exptime.
     Flush {

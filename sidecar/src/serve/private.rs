@@ -18,7 +18,7 @@ pub(super) const READ: usize = 16 << 10;
 /// Connections kept for the next command, per worker.
 const SPARE: usize = 2;
 /// Bytes of an answer that a client of the binary protocol gets as one packet (`stat detail dump`).
-const PACKET_MAX: usize = 256 << 10;
+pub(super) const PACKET_MAX: usize = 64 << 10;
 /// Ends the answer to a single command.
 const SENTINEL: &[u8] = b"MN\r\n";
 /// A stream at the bound is refused like a connection.
