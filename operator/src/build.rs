@@ -3,6 +3,7 @@
 //! Objects are written as JSON, which is what they look like in every manual of Kubernetes; a test reads each back through the
 //! types of Kubernetes, so that no field is misspelt.
 
+mod access;
 mod monitoring;
 mod network;
 mod pods;

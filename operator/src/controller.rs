@@ -1,5 +1,6 @@
-//! One reconcile, in named steps: observe, validate, certificates, build, apply, wire, roll, status.
+//! One reconcile, in named steps: observe, validate, certificates, access, build, apply, wire, roll, status.
 
+mod access;
 mod apply;
 mod caches;
 mod certificates;
@@ -135,6 +136,7 @@ async fn steps(resource: &ReplicatedMemcached, context: &Context) -> Result<Acti
         }
         Err(certificates::Failed::Error(error)) => return Err(error),
     };
+    problem = problem.or(access::ensure(context, &pair, &pods).await?);
     let talk = match &sidecars {
         Some(sidecars) => observe::statuses(&pair, &pods, sidecars).await,
         None => observe::Talk::default(),
@@ -168,6 +170,7 @@ async fn steps(resource: &ReplicatedMemcached, context: &Context) -> Result<Acti
     let mut resync = resource.status.as_ref().and_then(|status| status.resync_requested.clone());
     if let Some(sidecars) = &sidecars {
         told = wire::tell(&pods, &talk, sidecars).await;
+        wire::announce(context, &pair, &pods, &talk, sidecars).await?;
         fence::replaced(context, &pair, &pods, &talk, sidecars);
         resync = wire::resync(context, &pair, annotation(RESYNC), &pods, &talk, sidecars).await;
     }

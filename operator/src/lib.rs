@@ -9,7 +9,7 @@
 //! | [`names`], [`quantity`], [`sizes`] | names and labels of children, amounts, what a container needs |
 //! | [`build`] | every object of a pair |
 //! | [`pods`] | what is known of the two pods |
-//! | [`wiring`], [`synced`], [`rolling`], [`update`], [`lost`], [`fencing`], [`live`], [`tls`] | decisions: who is whose peer, which pod is next, what may be written |
+//! | [`wiring`], [`synced`], [`rolling`], [`update`], [`lost`], [`fencing`], [`live`], [`tls`], [`access`], [`discovery`] | decisions: who is whose peer, which pod is next, what may be written, where clients find the pair |
 //! | [`status`] | conditions out of what was seen |
 //!
 //! | shell | |
@@ -20,10 +20,12 @@
 //! | [`check`] | what `helm test` runs |
 //! | [`leader`], [`server`], [`metrics`] | one of several is active; probes and metrics |
 
+pub mod access;
 pub mod api;
 pub mod build;
 pub mod check;
 pub mod controller;
+pub mod discovery;
 pub mod fencing;
 pub mod leader;
 pub mod live;

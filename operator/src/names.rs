@@ -22,6 +22,9 @@ pub const TEMPLATE: &str = "replicated-memcached.io/template";
 /// Annotation of the pods: a hash of the certificates, so that kubelet fetches a changed Secret at once.
 pub const CERTIFICATES: &str = "replicated-memcached.io/certificates";
 
+/// Annotation of the pods: a hash of the versions of the Secrets that decide who may use the cache, for the same reason.
+pub const ACCESS: &str = "replicated-memcached.io/access";
+
 /// Port of the clients.
 pub const CLIENT_PORT: u16 = 11211;
 /// Port of the other sidecar.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodCondition};
 
-use crate::names::CERTIFICATES;
+use crate::names::{ACCESS, CERTIFICATES};
 
 /// The Ready condition of a pod that never was ready has not changed since the pod began, seconds.
 const BEGINNING_SECONDS: i64 = 3;
@@ -47,6 +47,8 @@ pub struct PodView {
     pub waiting: Option<String>,
     /// The value of [`CERTIFICATES`].
     pub certificates: Option<String>,
+    /// The value of [`ACCESS`].
+    pub access: Option<String>,
 }
 
 impl PodView {
@@ -97,6 +99,7 @@ impl PodView {
                 .is_some_and(|c| is_running(c) || c.restart_count > 0 || c.last_state.as_ref().is_some_and(has_ended)),
             waiting: containers.iter().find_map(waits_for),
             certificates: metadata.annotations.as_ref().and_then(|all| all.get(CERTIFICATES)).cloned(),
+            access: metadata.annotations.as_ref().and_then(|all| all.get(ACCESS)).cloned(),
         }
     }
 

@@ -12,7 +12,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
-use sidecar::control::protocol::{BODY_MAX, FENCE, Fence, PEER, Peer, RESYNC, SIDECAR_NAME, STATUS, Status};
+use sidecar::control::protocol::{
+    BODY_MAX, CLUSTER, Cluster, FENCE, Fence, PEER, Peer, RESYNC, SIDECAR_NAME, STATUS, Status,
+};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -102,6 +104,14 @@ impl Sidecars {
     /// It does not answer, or refuses.
     pub async fn tell(&self, addresses: &[IpAddr], peer: &Peer) -> Result<(), SidecarError> {
         self.send(addresses, Method::PUT, PEER, Some(peer)).await.map(drop)
+    }
+
+    /// Says where clients reach the pair.
+    ///
+    /// # Errors
+    /// It does not answer, or refuses.
+    pub async fn announce(&self, addresses: &[IpAddr], cluster: &Cluster) -> Result<(), SidecarError> {
+        self.send(addresses, Method::PUT, CLUSTER, Some(cluster)).await.map(drop)
     }
 
     /// Has it bring its peer everything once more.

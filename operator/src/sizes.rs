@@ -97,6 +97,7 @@ impl Sizes {
             backlog: count(backlog),
             state_entries,
             item_size_max: count(max_item),
+            client_tls: spec.client_tls.secret_ref.is_some(),
         }) as u64;
         let sidecar_memory_request = sidecar_memory.saturating_sub(CLIENTS_MEMORY_MAX as u64).max(sidecar_memory / 2);
         Ok(Self {

@@ -24,6 +24,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::tls::Verify;
 use flags::Flags;
 
 /// What the user wants, checked.
@@ -65,6 +66,10 @@ pub struct Config {
     pub drain_delay: Duration,
     /// Bytes per second of a resync; `None` is unlimited.
     pub resync_rate: Option<u64>,
+    /// Users and passwords of clients.
+    pub auth_file: Option<PathBuf>,
+    /// Certificates for clients that come over TCP, and what is asked of those.
+    pub client_tls: Option<(PathBuf, Verify)>,
     /// How the log is written.
     pub log_format: LogFormat,
     /// What is logged.
@@ -125,10 +130,8 @@ impl Config {
     }
 
     fn check(flags: Flags) -> Result<Self, String> {
-        let unsupported =
-            [("--auth-file", flags.auth_file.is_some()), ("--client-tls-dir", flags.client_tls_dir.is_some())];
-        if let Some((flag, _)) = unsupported.iter().find(|(_, given)| *given) {
-            return Err(format!("{flag} is not supported yet"));
+        if flags.client_tls_dir.is_none() && flags.client_tls_verify != Verify::Off {
+            return Err("--client-tls-verify needs --client-tls-dir".to_owned());
         }
         let replication_security = match (flags.tls_dir, flags.insecure_replication) {
             (Some(dir), false) => ReplicationSecurity::Tls(dir),
@@ -173,6 +176,8 @@ impl Config {
             drain_delay: Duration::from_secs(flags.drain_delay),
             busy_poll: Duration::from_micros(flags.busy_poll),
             resync_rate: flags.resync_rate.0,
+            auth_file: flags.auth_file,
+            client_tls: flags.client_tls_dir.map(|dir| (dir, flags.client_tls_verify)),
             log_format: flags.log_format,
             log_level: flags.log_level,
             clock_offset_seconds: flags.clock_offset_seconds,

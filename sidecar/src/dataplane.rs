@@ -6,7 +6,9 @@
 //! ```
 
 pub mod answer;
+pub mod discovery;
 pub mod expect;
+pub mod login;
 mod meta;
 mod peek;
 pub mod queue;

@@ -15,7 +15,8 @@
 //!
 //! | shell | |
 //! | --- | --- |
-//! | [`config`], [`logging`], [`time`], [`random`], [`tls`] | the environment of the process |
+//! | [`auth`] | who may use the cache (`users` and `gate` are pure) |
+//! | [`config`], [`logging`], [`time`], [`random`], [`reload`], [`tls`] | the environment of the process |
 //! | [`net`], [`backend`], [`signal`] | sockets, memcached, waking threads |
 //! | [`serve`] | the worker threads |
 //! | [`peer`] | the link thread |
@@ -25,6 +26,7 @@
 //! | [`control`] | what the operator asks and tells; its types are pure |
 
 pub mod admin;
+pub mod auth;
 pub mod backend;
 pub mod clock;
 pub mod config;
@@ -40,6 +42,7 @@ pub mod net;
 pub mod peer;
 pub mod protocol;
 pub mod random;
+pub mod reload;
 pub mod replication;
 pub mod rules;
 pub mod serve;

@@ -2,6 +2,7 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
+//! | [`access`] | who may use the cache |
 //! | [`start`] | from the configuration to running threads |
 //! | `state` | opens the state file, and decides what the content of memcached is worth |
 //! | `threads` | the threads of workers and link |
@@ -10,6 +11,7 @@
 //! | [`messages`] | what the threads tell each other |
 //! | `text` | the answer to `stats replication` |
 
+pub mod access;
 pub mod messages;
 pub mod start;
 pub mod supervisor;

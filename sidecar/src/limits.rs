@@ -16,6 +16,9 @@ const MIB: usize = 1 << 20;
 const CONNECTION: usize = 6 * KIB;
 /// What the table keeps of an entry beside the state file: its place in the index, in a list and among the free ones.
 const ENTRY: usize = 72;
+/// What TLS adds to a client connection: keys (measured: 8 to 10 KiB), a record that has come in part, one that waits to go
+/// is counted among the buffers of clients.
+const TLS_CONNECTION: usize = 28 * KIB;
 /// A TLS handshake under way.
 const HANDSHAKE: usize = 128 * KIB;
 /// Code, stacks, thread-local arenas of the allocator, logs, metrics.
@@ -35,6 +38,8 @@ pub struct Sizes {
     pub state_entries: u32,
     /// memcached's `-I`, in bytes
     pub item_size_max: usize,
+    /// `--client-tls-dir` is given
+    pub client_tls: bool,
 }
 
 /// The most that one part takes.
@@ -49,7 +54,7 @@ pub struct Bound {
 /// Every part with its bound. Up to one item of the greatest size comes on top of most buffers, since an item is never cut.
 #[must_use]
 pub fn bounds(sizes: Sizes) -> Vec<Bound> {
-    let Sizes { threads, max_connections, backlog, state_entries, item_size_max } = sizes;
+    let Sizes { threads, max_connections, backlog, state_entries, item_size_max, client_tls } = sizes;
     let (entries, item) = (state_entries as usize, item_size_max + message::ITEM_OVERHEAD);
     let frame = message::BATCH + item;
     let worker = serve::WORKER_BUFFERS + 3 * item;
@@ -57,9 +62,11 @@ pub fn bounds(sizes: Sizes) -> Vec<Bound> {
     let keys = resync::FETCHES * (protocol::limits::MAX_KEY + 2 * 64);
     let replicator = peer::UPSTREAM_BUFFERS + replication::UPSTREAM_OUTPUT + 2 * item + keys;
     let incoming = inbox::QUEUE_BYTES + frame + (inbox::QUEUE_RECORDS + message::BATCH / 8) * inbox::RECORD;
+    let handshakes = serve::handshake::HANDSHAKES_MAX * HANDSHAKE;
     let list = [
         ("client buffers", budget::CLIENTS_MEMORY_MAX + threads * item),
         ("client connections", max_connections * CONNECTION),
+        ("TLS with clients", usize::from(client_tls) * (max_connections * TLS_CONNECTION + handshakes + THREAD)),
         ("workers", threads * worker),
         ("private connections to memcached", budget::PRIVATE_MAX * private),
         ("backlog", backlog.max(replication::log::least(item_size_max)) + replication::log::SLACK + item),
@@ -87,8 +94,14 @@ pub fn worst_case(sizes: Sizes) -> usize {
 mod tests {
     use super::*;
 
-    const SIZES: Sizes =
-        Sizes { threads: 2, max_connections: 16_384, backlog: 64 * MIB, state_entries: 262_144, item_size_max: MIB };
+    const SIZES: Sizes = Sizes {
+        threads: 2,
+        max_connections: 16_384,
+        backlog: 64 * MIB,
+        state_entries: 262_144,
+        item_size_max: MIB,
+        client_tls: false,
+    };
 
     #[test]
     fn every_size_counts() {
@@ -99,6 +112,7 @@ mod tests {
             Sizes { backlog: 65 * MIB, ..SIZES },
             Sizes { state_entries: 300_000, ..SIZES },
             Sizes { item_size_max: 2 * MIB, ..SIZES },
+            Sizes { client_tls: true, ..SIZES },
         ] {
             assert!(worst_case(more) > least, "{more:?}");
         }

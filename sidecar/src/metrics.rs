@@ -57,6 +57,7 @@ impl Collector for Ours {
         table.info("build", "This program", "version", env!("CARGO_PKG_VERSION"))?;
         local::life(&mut table, stats)?;
         local::clients(&mut table, stats)?;
+        local::access(&mut table, stats)?;
         local::upstream(&mut table, stats)?;
         replication::link(&mut table, &stats.replication)?;
         replication::log(&mut table, &stats.replication)?;

@@ -4,3 +4,4 @@ pub mod buffer;
 pub mod http;
 pub mod listen;
 pub mod stream;
+pub mod tls;

@@ -11,6 +11,7 @@
 //! | `fast` | the same for the two most frequent lines, in one pass |
 //! | [`binary`] | the binary protocol: requests and answers |
 //! | [`reply`] | the texts that memcached answers and the sidecar knows by itself |
+//! | [`login`] | what a client says before it may use the cache |
 //! | [`limits`] | the size rule of items and the other bounds, and what differs between releases |
 //! | [`response`] | what memcached answered on a shared connection |
 //! | [`dump`] | lines of `lru_crawler metadump` |
@@ -32,6 +33,7 @@ pub mod dump;
 pub mod encode;
 mod fast;
 pub mod limits;
+pub mod login;
 pub mod meta;
 mod number;
 pub mod parser;

@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`worker`] | the thread, and what to do with each client after something happened |
 //! | [`accept`] | takes connections from a listener |
+//! | [`handshake`] | TLS with clients that connect, on a thread of its own |
 //! | [`client`] | reads from one client, and waits until it can be written to |
 //! | [`upstream`] | writes to memcached once per turn, and reads its answers |
 //! | [`private`] | carries a command out on a connection of its own |
@@ -23,6 +24,7 @@ pub mod awake;
 pub mod budget;
 pub(crate) mod busy;
 pub mod client;
+pub mod handshake;
 pub mod private;
 pub mod upstream;
 pub mod worker;

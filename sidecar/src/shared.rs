@@ -1,9 +1,10 @@
 //! What all workers and the replicator of one replica share.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::{Clock, Now, ReplicaId, Version};
+use crate::dataplane::discovery::Discovery;
 use crate::dataplane::stripes::{MAX_PARTIES, Party, Stripe, Stripes};
 use crate::hash::KeyHasher;
 use crate::protocol::encode::needs_base64;
@@ -41,6 +42,8 @@ pub struct Shared {
     pub stripes: Stripes,
     /// Hash of keys.
     pub hasher: KeyHasher,
+    /// Where clients find both replicas.
+    pub discovery: Arc<Discovery>,
     journal: Mutex<Journal>,
     low: [AtomicU64; MAX_PARTIES],
     flush: AtomicU64,
@@ -81,6 +84,7 @@ impl Shared {
             clock: Clock::new(replica, ceiling),
             stripes: Stripes::new(stripes, ceiling),
             hasher,
+            discovery: Arc::default(),
             journal: Mutex::new(journal),
             low: [const { AtomicU64::new(IDLE) }; MAX_PARTIES],
             flush: AtomicU64::new(flush.raw()),

@@ -8,7 +8,7 @@ mod labels;
 mod readiness;
 
 pub use cells::{Counter, Gauge, Histogram, LAG_BOUNDS_US, SignedGauge};
-pub use labels::{CommandLabel, HandshakeRefusal, ProtocolLabel, ResyncKind};
+pub use labels::{CommandLabel, FilesLabel, HandshakeRefusal, ProtocolLabel, ResyncKind};
 pub use readiness::{Phase, Readiness};
 
 /// Everything that is counted; shared by all threads.
@@ -24,6 +24,8 @@ pub struct Stats {
     pub memcached: MemcachedStats,
     /// What all bounds add up to, in bytes ([`crate::limits`]).
     pub memory_bound: Gauge,
+    /// Files that may change, by [`FilesLabel`].
+    pub files: [FilesStats; FilesLabel::ALL.len()],
 }
 
 impl Stats {
@@ -36,6 +38,7 @@ impl Stats {
             replication: ReplicationStats::default(),
             memcached: MemcachedStats::default(),
             memory_bound: Gauge::default(),
+            files: Default::default(),
         }
     }
 
@@ -75,6 +78,14 @@ pub struct WorkerStats {
     pub stripe_waits: Counter,
     /// Values that memcached refused as too large or for want of memory.
     pub values_refused: Counter,
+    /// Clients that said who they are and were let in.
+    pub logins_accepted: Counter,
+    /// Attempts of clients that were not.
+    pub logins_refused: Counter,
+    /// TLS handshakes with clients that were completed.
+    pub tls_accepted: Counter,
+    /// TLS handshakes with clients that failed, or took too long.
+    pub tls_refused: Counter,
 }
 
 impl WorkerStats {
@@ -82,6 +93,15 @@ impl WorkerStats {
     pub fn count(&self, protocol: ProtocolLabel, command: CommandLabel) {
         self.commands[protocol as usize][command as usize].add(1);
     }
+}
+
+/// Files that are read again when they change.
+#[derive(Debug, Default)]
+pub struct FilesStats {
+    /// Times that changed ones were taken over.
+    pub reloaded: Counter,
+    /// 1 while they cannot be used, and what they said before is.
+    pub bad: Gauge,
 }
 
 /// What the link to the other sidecar and the state tables count.

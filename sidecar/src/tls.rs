@@ -1,9 +1,10 @@
-//! Mutual TLS between the sidecars, from files that may change at any time.
+//! Mutual TLS between the sidecars, and TLS with clients ([`ClientTls`]), from files that may change at any time.
 //!
 //! Kubernetes swaps a mounted Secret by a symbolic link, so a reader can see files of two generations. They are read
 //! as a whole and taken over only if they fit together; until then the last good ones stay, and connections that are
 //! up never notice.
 
+mod clients;
 mod verify;
 
 use rustls::crypto::CryptoProvider;
@@ -13,10 +14,11 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use crate::control::protocol::Certificates;
 use verify::SignedByCa;
+
+pub use clients::{ClientTls, Verify};
 
 /// Largest file that is read, bytes; a bundle of certificates has a few thousand.
 const FILE_MAX: u64 = 1 << 20;
@@ -51,7 +53,7 @@ impl std::fmt::Debug for Files {
     }
 }
 
-/// What is wrong with the files of `--tls-dir`. Each text is whole: a cause is not given as a source besides.
+/// What is wrong with the files of `--tls-dir` or `--client-tls-dir`. Each text is whole: a cause is not given as a source besides.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
@@ -120,24 +122,10 @@ impl Tls {
         Ok(true)
     }
 
-    /// Reloads for ever, looking every `period`. What is wrong is logged once.
-    pub async fn watch(&self, period: Duration) {
-        let mut last_problem = None;
-        loop {
-            tokio::time::sleep(period).await;
-            let problem = match self.reload() {
-                Ok(false) => None,
-                Ok(true) => {
-                    tracing::info!(dir = %self.dir.display(), "TLS files reloaded");
-                    None
-                }
-                Err(error) => Some(error.to_string()),
-            };
-            if let Some(problem) = problem.as_ref().filter(|_| problem != last_problem) {
-                tracing::warn!("TLS files not reloaded, the last good ones stay: {problem}");
-            }
-            last_problem = problem;
-        }
+    /// Where the files are.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// SHA-256 of the certificates in use.
@@ -176,20 +164,11 @@ impl Generation {
     fn new(files: Files, dir: &Path) -> Result<Self, TlsError> {
         let content = |name: &str, problem: String| TlsError::Content { path: dir.join(name), problem };
         let mismatch = |cause| TlsError::Mismatch { path: dir.join("tls.key"), cause };
-        let certificates = |name: &str, pem: &[u8]| {
-            let read: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(pem).collect();
-            match read {
-                Ok(found) if !found.is_empty() => Ok(found),
-                Ok(_) => Err(content(name, "has no PEM certificate".to_owned())),
-                Err(error) => Err(content(name, format!("is not valid PEM: {error}"))),
-            }
-        };
-
         let mut roots = RootCertStore::empty();
-        for certificate in certificates("ca.crt", &files.ca)? {
+        for certificate in certificates(dir, "ca.crt", &files.ca)? {
             roots.add(certificate).map_err(|error| content("ca.crt", format!("is not usable as a CA: {error}")))?;
         }
-        let chain = certificates("tls.crt", &files.chain)?;
+        let chain = certificates(dir, "tls.crt", &files.chain)?;
         let key = PrivateKeyDer::from_pem_slice(&files.key)
             .map_err(|error| content("tls.key", format!("has no PEM private key: {error}")))?;
 
@@ -241,6 +220,16 @@ fn server_config(
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     Ok(config)
+}
+
+fn certificates(dir: &Path, name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let content = |problem: String| TlsError::Content { path: dir.join(name), problem };
+    let read: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match read {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(content("has no PEM certificate".to_owned())),
+        Err(error) => Err(content(format!("is not valid PEM: {error}"))),
+    }
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {

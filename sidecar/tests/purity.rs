@@ -10,6 +10,8 @@ use syn::visit::Visit;
 
 /// Files and directories of src that must be pure.
 const PURE: &[&str] = &[
+    "auth/gate.rs",
+    "auth/users.rs",
     "clock.rs",
     "dataplane.rs",
     "dataplane",
@@ -37,6 +39,8 @@ const PURE: &[&str] = &[
 const SHELL: &[&str] = &[
     "admin.rs",
     "admin",
+    "auth.rs",
+    "auth/file.rs",
     "backend.rs",
     "backend/connect.rs",
     "backend/scan.rs",
@@ -64,6 +68,7 @@ const SHELL: &[&str] = &[
     "peer/publish.rs",
     "peer/transport.rs",
     "random.rs",
+    "reload.rs",
     "serve.rs",
     "serve",
     "signal.rs",

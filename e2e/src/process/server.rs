@@ -78,7 +78,13 @@ impl Memcached {
                 return Some(false);
             }
             let mut client = Client::connect(address).ok()?;
-            client.exchange("version").is_ok_and(|line| line.starts_with("VERSION ")).then_some(true)
+            if self.arguments.iter().any(|argument| argument == "-Z") {
+                // it speaks TLS, and would not answer this client
+                return Some(true);
+            }
+            // with -Y it does not say more to a stranger
+            let answers = |line: String| line.starts_with("VERSION ") || line == "CLIENT_ERROR unauthenticated";
+            client.exchange("version").is_ok_and(answers).then_some(true)
         });
         if !answered? {
             bail!("memcached ended at once: {}", process.output().trim());

@@ -2,6 +2,7 @@
 //!
 //! Each test has a namespace of its own. Those that break nodes or change the operator run alone, the others beside each other.
 
+mod access;
 mod asked;
 mod certificates;
 mod chart;

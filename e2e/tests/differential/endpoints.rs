@@ -24,12 +24,26 @@ pub(crate) struct Endpoints {
 impl Endpoints {
     /// Starts all three processes; logs go to a directory named after `test`.
     pub(crate) fn start(test: &str, suite: Suite, arguments: &[&str]) -> Result<Self> {
+        Self::start_with(test, suite, (arguments, arguments), &[])
+    }
+
+    /// The same where one thing is asked of memcached itself, and of the sidecar before the other one.
+    pub(crate) fn start_apart(test: &str, suite: Suite, memcached: &[&str], sidecar: &[&str]) -> Result<Self> {
+        Self::start_with(test, suite, (memcached, &[]), sidecar)
+    }
+
+    fn start_with(
+        test: &str,
+        suite: Suite,
+        (alone, before): (&[&str], &[&str]),
+        sidecar_arguments: &[&str],
+    ) -> Result<Self> {
         let executable = find(suite)?;
         let logs = fresh_log_dir(&format!("differential-{test}-{}", executable.version))?;
         let directory = TempDir::new()?;
-        let reference = Memcached::on_tcp(&executable, arguments, &logs.join("reference.log"))?;
+        let reference = Memcached::on_tcp(&executable, alone, &logs.join("reference.log"))?;
         let socket = directory.path().join("memcached.sock");
-        let behind = Memcached::on_socket(&executable, &socket, arguments, &logs.join("behind.log"))?;
+        let behind = Memcached::on_socket(&executable, &socket, before, &logs.join("behind.log"))?;
         let state_dir = directory.path().join("state");
         std::fs::create_dir(&state_dir)?;
         let options = SidecarOptions {
@@ -39,7 +53,11 @@ impl Endpoints {
             pair_id: "e2e".to_owned(),
             state_dir: Some(state_dir),
             tls_dir: None,
-            arguments: ["--warmup-deadline", "0", "--threads", "2"].map(String::from).to_vec(),
+            arguments: [&["--warmup-deadline", "0", "--threads", "2"], sidecar_arguments]
+                .concat()
+                .into_iter()
+                .map(String::from)
+                .collect(),
             environment: Vec::new(),
         };
         let log = logs.display().to_string();

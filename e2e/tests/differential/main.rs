@@ -4,6 +4,7 @@
 //! Everything runs with memcached 1.6.38 and 1.6.45, the same version on both sides.
 
 mod admin;
+mod auth;
 mod binary;
 mod commands;
 mod compare;

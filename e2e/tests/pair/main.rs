@@ -1,6 +1,7 @@
 //! Pairs of real processes: two memcached, each behind its sidecar, and everything that can happen to them.
 
 mod absence;
+mod access;
 mod binary;
 mod busy_poll;
 mod clients;

@@ -1,10 +1,12 @@
 //! `replicated-memcached.io/v1alpha1`. Fields are only ever added.
 
+mod access;
 mod parts;
 mod replication;
 mod resource;
 mod status;
 
+pub use access::{Auth, ClientCertificates, ClientTls};
 pub use parts::{
     AntiAffinity, Image, Memcached, Metadata, Monitoring, NetworkPolicy, Peer, PodMonitor, Rules, Scheduling, Service,
     ServiceType, SessionAffinity, Sidecar, SidecarLogLevel, Toleration, TolerationOperator, TrafficDistribution,

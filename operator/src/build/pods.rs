@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Child, Input, Kind, child};
+use super::{Child, Input, Kind, access, child};
 use crate::api::v1alpha1::{Amounts, AntiAffinity, Resources, SidecarLogLevel, TlsMode, TolerationOperator};
 use crate::names::{ADMIN_PORT, CLIENT_PORT, CONTROL_PORT, REPLICATION_PORT};
 use crate::quantity;
@@ -47,6 +47,11 @@ fn pod(input: &Input<'_>) -> Value {
     };
     let items: Vec<Value> =
         ["ca.crt", "tls.crt", "tls.key"].iter().map(|name| json!({"key": name, "path": name})).collect();
+    let mut volumes = vec![
+        json!({"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": quantity::text(input.sizes.volume)}}),
+        json!({"name": "tls", "secret": {"secretName": secret, "items": items, "defaultMode": 0o440}}),
+    ];
+    volumes.extend(access::volumes(input));
     let mut pod = json!({
         "serviceAccountName": input.name,
         "automountServiceAccountToken": false,
@@ -64,10 +69,7 @@ fn pod(input: &Input<'_>) -> Value {
         "tolerations": tolerations(input),
         "initContainers": [memcached(input)],
         "containers": [sidecar(input)],
-        "volumes": [
-            {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": quantity::text(input.sizes.volume)}},
-            {"name": "tls", "secret": {"secretName": secret, "items": items, "defaultMode": 0o440}},
-        ],
+        "volumes": volumes,
     });
     if !scheduling.node_selector.is_empty() {
         pod["nodeSelector"] = json!(scheduling.node_selector);
@@ -166,6 +168,11 @@ fn sidecar(input: &Input<'_>) -> Value {
     let mut readiness = probe("/readyz", 1, 1);
     readiness["timeoutSeconds"] = json!(2);
     let port = |name: &str, port: u16| json!({"name": name, "containerPort": port, "protocol": "TCP"});
+    let mut mounts = vec![
+        json!({"name": "run", "mountPath": RUN}),
+        json!({"name": "tls", "mountPath": CERTIFICATES, "readOnly": true}),
+    ];
+    mounts.extend(access::volume_mounts(input));
     json!({
         "name": "sidecar",
         "image": input.sidecar_image(),
@@ -181,10 +188,7 @@ fn sidecar(input: &Input<'_>) -> Value {
         "readinessProbe": readiness,
         "resources": resources(&wanted.resources, sizes.sidecar_memory_request, sizes.sidecar_memory),
         "securityContext": security(),
-        "volumeMounts": [
-            {"name": "run", "mountPath": RUN},
-            {"name": "tls", "mountPath": CERTIFICATES, "readOnly": true},
-        ],
+        "volumeMounts": mounts,
     })
 }
 
@@ -224,6 +228,7 @@ fn environment(input: &Input<'_>) -> Vec<Value> {
     if let Some(rate) = sizes.resync_rate {
         flags.push(("RMC_RESYNC_RATE", rate.to_string()));
     }
+    flags.extend(access::flags(input));
     let mut environment = vec![json!({
         "name": "RMC_REPLICA_ID",
         "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.labels['apps.kubernetes.io/pod-index']"}},

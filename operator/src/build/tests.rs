@@ -2,7 +2,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::*;
-use crate::api::v1alpha1::{AntiAffinity, Peer, Toleration};
+use crate::api::v1alpha1::{AntiAffinity, ClientCertificates, Peer, Toleration};
 
 fn platform() -> Platform {
     Platform {
@@ -42,6 +42,9 @@ fn everything() -> ReplicatedMemcachedSpec {
     spec.pod.annotations.insert("c".to_owned(), "d".to_owned());
     spec.network_policy.from.push(Peer { cidr: Some("10.0.0.0/8".to_owned()), ..Default::default() });
     spec.memcached.extra_args.push("-v".to_owned());
+    spec.auth.secret_ref = Some("web-users".to_owned());
+    spec.client_tls.secret_ref = Some("web-clients".to_owned());
+    spec.client_tls.client_certificates = ClientCertificates::Required;
     spec
 }
 
@@ -264,4 +267,53 @@ fn busy_polling_is_passed_on_where_it_is_asked_for() {
     };
     assert_eq!(variable(0), None);
     assert_eq!(variable(50), Some("50".into()));
+}
+
+#[test]
+fn secrets_of_clients_are_whole_directories_and_flags() {
+    let mut spec = ReplicatedMemcachedSpec::default();
+    let pod = |spec: &ReplicatedMemcachedSpec| {
+        of(&build(spec, &platform()), Kind::StatefulSet, "web")["spec"]["template"]["spec"].clone()
+    };
+    let flag = |pod: &Value, name: &str| {
+        let flags = pod["containers"][0]["env"].as_array().unwrap().clone();
+        flags.into_iter().find(|flag| flag["name"] == name).map(|flag| flag["value"].as_str().unwrap().to_owned())
+    };
+    let plain = pod(&spec);
+    assert_eq!(plain["volumes"].as_array().unwrap().len(), 2);
+    assert_eq!((flag(&plain, "RMC_AUTH_FILE"), flag(&plain, "RMC_CLIENT_TLS_DIR")), (None, None));
+
+    spec.auth.secret_ref = Some("web-users".to_owned());
+    spec.client_tls.secret_ref = Some("web-clients".to_owned());
+    for (certificates, verify, keys) in [
+        (ClientCertificates::Ignored, "off", 2),
+        (ClientCertificates::Optional, "request", 3),
+        (ClientCertificates::Required, "require", 3),
+    ] {
+        spec.client_tls.client_certificates = certificates;
+        let pod = pod(&spec);
+        let (users, clients) = (&pod["volumes"][2], &pod["volumes"][3]);
+        assert_eq!(
+            (&users["secret"]["secretName"], &users["secret"]["items"][0]["key"]),
+            (&json!("web-users"), &json!("users"))
+        );
+        assert_eq!(
+            (&clients["secret"]["secretName"], clients["secret"]["items"].as_array().unwrap().len()),
+            (&json!("web-clients"), keys)
+        );
+        for (at, name) in [(2, "auth"), (3, "client-tls")] {
+            let mount = &pod["containers"][0]["volumeMounts"][at];
+            assert_eq!(
+                (&mount["name"], &mount["readOnly"], &mount["subPath"]),
+                (&json!(name), &json!(true), &Value::Null)
+            );
+        }
+        assert_eq!(flag(&pod, "RMC_AUTH_FILE").unwrap(), "/etc/replicated-memcached/auth/users");
+        assert_eq!(flag(&pod, "RMC_CLIENT_TLS_DIR").unwrap(), "/etc/replicated-memcached/client-tls");
+        assert_eq!(flag(&pod, "RMC_CLIENT_TLS_VERIFY").unwrap(), verify);
+    }
+    // it may take more memory
+    let limit =
+        |pod: &Value| crate::quantity::bytes(pod["containers"][0]["resources"]["limits"]["memory"].as_str().unwrap());
+    assert!(limit(&pod(&spec)).unwrap() > limit(&plain).unwrap());
 }

@@ -54,6 +54,8 @@ pub(super) async fn all(
             let wanted = annotations(set);
             let policy = pair.resource.spec.update_policy;
             match update::decide(Some(live.metadata.annotations.as_ref().unwrap_or(&empty)), &wanted, policy) {
+                // A pod that is lost meanwhile returns as it was, and not as one that cannot begin.
+                Decision::Write if blocked => {}
                 Decision::Write => write(context, pair, set, Some(&live)).await?,
                 Decision::Hold(reason) => applied.held = Some(reason),
             }

@@ -14,7 +14,7 @@ use super::context::{Context, ReconcileError};
 use super::observe::{self, Pair, Pods};
 use crate::api::v1alpha1::TlsMode;
 use crate::build::{self, Kind, Whose, hex};
-use crate::names::{CERTIFICATES, FIELD_MANAGER};
+use crate::names::{ACCESS, CERTIFICATES, FIELD_MANAGER};
 use crate::sidecars::Sidecars;
 use crate::status::Problem;
 use crate::tls::given::{self, Named};
@@ -52,7 +52,7 @@ pub(super) async fn ensure(context: &Context, pair: &Pair<'_>, pods: &Pods) -> R
     }
 }
 
-async fn read(context: &Context, pair: &Pair<'_>, name: &str) -> Result<Option<Secret>, ReconcileError> {
+pub(super) async fn read(context: &Context, pair: &Pair<'_>, name: &str) -> Result<Option<Secret>, ReconcileError> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), pair.namespace);
     api.get_opt(name).await.map_err(ReconcileError::api(format!("get Secret {name}")))
 }
@@ -86,7 +86,7 @@ async fn given(
     let given = given.map_err(|wrong| problem("CertificatesInvalid", wrong.to_string()))?;
     let sidecars = Sidecars::new(&given.authorities, &given.operator);
     let sidecars = sidecars.map_err(|error| problem("CertificatesInvalid", format!("Secret {name}: {error}")))?;
-    annotate(context, pair, pods, &hex(&format!("{}{}", given.authorities, given.sidecar))).await;
+    annotate(context, pair, pods, CERTIFICATES, &hex(&format!("{}{}", given.authorities, given.sidecar))).await;
     remember(context, pair, given.authorities, &sidecars);
     Ok(sidecars)
 }
@@ -133,7 +133,14 @@ async fn managed(context: &Context, pair: &Pair<'_>, pods: &Pods) -> Result<Side
     });
     if let Some(leaf) = &kept.leaf {
         let fingerprints = leaf.fingerprints();
-        annotate(context, pair, pods, &hex(&format!("{}{}", fingerprints.authorities, fingerprints.leaf))).await;
+        annotate(
+            context,
+            pair,
+            pods,
+            CERTIFICATES,
+            &hex(&format!("{}{}", fingerprints.authorities, fingerprints.leaf)),
+        )
+        .await;
     }
     Ok(speaker(context, pair, &kept)?)
 }
@@ -171,14 +178,16 @@ async fn write(context: &Context, pair: &Pair<'_>, before: &Kept, after: &Kept) 
 }
 
 /// A mounted Secret arrives after a minute or more; a changed pod makes kubelet look at once.
-async fn annotate(context: &Context, pair: &Pair<'_>, pods: &Pods, wanted: &str) {
+/// Has kubelet fetch changed Secrets now: it does so when a pod changes.
+pub(super) async fn annotate(context: &Context, pair: &Pair<'_>, pods: &Pods, annotation: &str, wanted: &str) {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), pair.namespace);
     for pod in pods.views().into_iter().flatten() {
         // A pod that has none yet has mounted what there was when it began; it gets one, so that the next change is one.
-        if pod.certificates.as_deref() == Some(wanted) || pod.node.is_none() || pod.deleted_at.is_some() {
+        let has = if annotation == ACCESS { &pod.access } else { &pod.certificates };
+        if has.as_deref() == Some(wanted) || pod.node.is_none() || pod.deleted_at.is_some() {
             continue;
         }
-        let patch = json!({"metadata": {"uid": pod.uid, "annotations": {CERTIFICATES: wanted}}});
+        let patch = json!({"metadata": {"uid": pod.uid, "annotations": {annotation: wanted}}});
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         match api.patch_metadata(&pod.name, &params, &Patch::Merge(&patch)).await {
             Ok(_) => context.health.metrics.writes.inc(),

@@ -62,6 +62,8 @@ pub(super) struct Memory {
     pub(super) kept: Option<(Kept, Instant)>,
     /// What speaks to its sidecars, for these CAs, and when it was made.
     pub(super) sidecars: Option<(String, Instant, Sidecars)>,
+    /// Which Secrets decide who may use the cache, when they were read, and their versions then.
+    pub(super) access: Option<(String, Instant, String)>,
     /// Since when something has been moving.
     pub(super) busy_since: Option<Instant>,
     /// The resync that was asked for last, and which replicas have begun it.

@@ -1,8 +1,12 @@
 //! Tells the sidecars of each other, and has them bring each other everything when the user asks for it.
 
-use super::context::Context;
+use jiff::Timestamp;
+
+use super::context::{Context, ReconcileError};
 use super::events;
 use super::observe::{Pair, Pods, Talk};
+use crate::build::Kind;
+use crate::discovery;
 use crate::sidecars::Sidecars;
 use crate::wiring;
 
@@ -21,6 +25,33 @@ pub(super) async fn tell(pods: &Pods, talk: &Talk, sidecars: &Sidecars) -> bool 
         }
     }
     told
+}
+
+/// Tells the sidecars where clients reach the pair, for those that ask. Nothing waits for that.
+pub(super) async fn announce(
+    context: &Context,
+    pair: &Pair<'_>,
+    pods: &Pods,
+    talk: &Talk,
+    sidecars: &Sidecars,
+) -> Result<(), ReconcileError> {
+    let caches = context.caches()?;
+    let addresses = [0, 1].map(|index| {
+        let service = caches.get(Kind::Service, pair.namespace, &pair.names().replica(index))?;
+        service.data.pointer("/spec/clusterIP")?.as_str()?.parse().ok()
+    });
+    let Some(nodes) = discovery::nodes(pair.names(), pair.namespace, addresses) else { return Ok(()) };
+    let now = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
+    let wanted = discovery::decide(&nodes, talk.statuses(), now);
+    for (pod, cluster) in pods.views().into_iter().zip(&wanted) {
+        let (Some(pod), Some(cluster)) = (pod, cluster) else { continue };
+        match sidecars.announce(&pod.addresses, cluster).await {
+            Ok(()) => tracing::info!(pod = pod.name, version = cluster.version, "told where clients reach the pair"),
+            // A sidecar of an older release does not know this.
+            Err(error) => tracing::debug!(pod = pod.name, "cannot be told where clients reach the pair: {error}"),
+        }
+    }
+    Ok(())
 }
 
 /// A new value of the annotation starts a resync of both, once: of each when it has a link. Returns the value that was followed

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::address::{HostPort, Listen, Upstream, dialled};
 use super::values::{self, Rate};
+use crate::tls::Verify;
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -123,13 +124,21 @@ pub(super) struct Flags {
     #[arg(long, value_name = "BYTES_PER_S", default_value = "unlimited", value_parser = values::resync_rate)]
     pub(super) resync_rate: Rate,
 
-    /// Users and passwords of clients in the format of memcached -Y. Default: none. Not supported yet
+    /// Users and passwords of clients in the format of memcached -Y, a line user:password for each, read again when it
+    /// changes. Clients of the text protocol begin with memcached's set "user password", those of the binary protocol with
+    /// SASL PLAIN. Default: none (nobody is asked)
     #[arg(long, value_name = "FILE")]
     pub(super) auth_file: Option<PathBuf>,
 
-    /// Directory with the certificates for TLS with clients. Default: none. Not supported yet
+    /// Directory with tls.crt and tls.key (PEM): clients that come over TCP then speak TLS 1.2 or 1.3, read again when they
+    /// change; unix sockets stay plain. Default: none (plain TCP)
     #[arg(long, value_name = "DIR")]
     pub(super) client_tls_dir: Option<PathBuf>,
+
+    /// What is asked of clients that speak TLS: off (no certificate), request (one that is shown must be signed by ca.crt in
+    /// --client-tls-dir) or require (every client must show one)
+    #[arg(long, value_name = "MODE", default_value = "off", value_enum, hide_possible_values = true)]
+    pub(super) client_tls_verify: Verify,
 
     /// How the log on standard error is written: human or json
     #[arg(long, value_name = "FORMAT", default_value = "human", value_enum, hide_possible_values = true)]

@@ -120,6 +120,9 @@ fn every_flag_is_a_variable_too() {
             ("RMC_WARMUP_DEADLINE", "0"),
             ("RMC_DRAIN_DELAY", "9"),
             ("RMC_RESYNC_RATE", "64k"),
+            ("RMC_AUTH_FILE", "/users"),
+            ("RMC_CLIENT_TLS_DIR", "/clients"),
+            ("RMC_CLIENT_TLS_VERIFY", "request"),
             ("RMC_LOG_FORMAT", "json"),
             ("RMC_LOG_LEVEL", "warn"),
             ("RMC_CLOCK_OFFSET_SECONDS", "-5"),
@@ -144,6 +147,9 @@ fn every_flag_is_a_variable_too() {
             "--warmup-deadline=0",
             "--drain-delay=9",
             "--resync-rate=65536",
+            "--auth-file=/users",
+            "--client-tls-dir=/clients",
+            "--client-tls-verify=request",
             "--log-format=json",
             "--log-level=warn",
             "--clock-offset-seconds=-5",
@@ -152,8 +158,8 @@ fn every_flag_is_a_variable_too() {
     );
     assert_eq!(from_env, from_flags);
     from_env.unwrap();
-    // the list above is complete: a new flag must be added to it (or to the unsupported ones)
-    assert_eq!(command().get_arguments().filter(|arg| variable(arg).is_some()).count(), 21 + 3);
+    // the list above is complete: a new flag must be added to it
+    assert_eq!(command().get_arguments().filter(|arg| variable(arg).is_some()).count(), 25);
 }
 
 #[test]
@@ -249,9 +255,7 @@ fn combinations_that_cannot_be() {
     let many = vec!["--listen=a:1"; LISTENERS_MAX + 1];
     assert_eq!(invalid(read(&many)), "--listen must be given 1 to 16 times");
     read(&many[1..]).unwrap();
-    for flag in ["--auth-file", "--client-tls-dir"] {
-        assert_eq!(invalid(read(&[flag, "x"])), format!("{flag} is not supported yet"));
-    }
+    assert_eq!(invalid(read(&["--client-tls-verify", "require"])), "--client-tls-verify needs --client-tls-dir");
 }
 
 #[test]

@@ -22,12 +22,18 @@ pub const PEER: &str = "/v1/peer";
 pub const RESYNC: &str = "/v1/resync";
 /// `POST` [`Fence`].
 pub const FENCE: &str = "/v1/fence";
+/// `PUT` [`Cluster`].
+pub const CLUSTER: &str = "/v1/cluster";
 /// The longest body of a request or an answer, in bytes.
 pub const BODY_MAX: usize = 16 << 10;
 /// The most addresses of a peer.
 pub const ADDRESSES_MAX: usize = 8;
 /// The longest UID of a peer, in bytes.
 pub const UID_MAX: usize = 64;
+/// The most nodes of a cluster.
+pub const NODES_MAX: usize = 8;
+/// The longest name of a node, in bytes (RFC 1035).
+pub const HOST_MAX: usize = 253;
 
 /// A random number that names a process or a content of memcached; hexadecimal digits in JSON, since many readers of JSON
 /// cannot hold 64 bits.
@@ -107,6 +113,8 @@ pub struct Status {
     pub resync: Option<Resync>,
     /// SHA-256 of what is in use of `--tls-dir`.
     pub certificates: Certificates,
+    /// What the operator said last of where clients reach the pair.
+    pub cluster: Option<Cluster>,
 }
 
 /// The other end of the link.
@@ -172,6 +180,38 @@ impl Peer {
     #[must_use]
     pub fn is_bounded(&self) -> bool {
         self.pod.as_ref().is_none_or(|pod| pod.addresses.len() <= ADDRESSES_MAX && pod.uid.len() <= UID_MAX)
+    }
+}
+
+/// Where clients reach the pair, for those that ask by `config get cluster`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cluster {
+    /// Rises when the nodes change: a client takes over only what is newer than what it has.
+    pub version: u64,
+    /// Every replica. Without any, clients get what memcached answers.
+    pub nodes: Vec<ClusterNode>,
+}
+
+/// One replica, as clients reach it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterNode {
+    /// A name.
+    pub host: String,
+    /// An address.
+    pub address: IpAddr,
+    /// The port of both.
+    pub port: u16,
+}
+
+impl Cluster {
+    /// Whether it keeps within the bounds, and no name could be read as something else.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+        let good = |node: &ClusterNode| (1..=HOST_MAX).contains(&node.host.len()) && node.host.bytes().all(is_name);
+        self.nodes.len() <= NODES_MAX && self.nodes.iter().all(good)
     }
 }
 

@@ -23,9 +23,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::protocol::{
-    BODY_MAX, FENCE, Fence, Id, Linked, OPERATOR_NAME, PEER, Peer, RESYNC, Resync, STATUS, Status, VERSION,
+    BODY_MAX, CLUSTER, Cluster, FENCE, Fence, Id, Linked, OPERATOR_NAME, PEER, Peer, RESYNC, Resync, STATUS, Status,
+    VERSION,
 };
 use crate::config::Config;
+use crate::dataplane::discovery::{Discovery, Node};
 use crate::life::messages::{Event, LinkReport, ToLink};
 use crate::logging::Repeats;
 use crate::net::http::{self, HEADER_TIMEOUT};
@@ -59,18 +61,22 @@ pub struct Control {
     pub events: mpsc::UnboundedSender<Event>,
     /// What the operator said last.
     pub told: Mutex<Option<Peer>>,
+    /// What it said last of where clients reach the pair.
+    pub cluster: Mutex<Option<Cluster>>,
+    /// What the workers answer to clients that ask for that.
+    pub discovery: Arc<Discovery>,
 }
 
 /// Why a request is not followed.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
-    #[error("there are GET {STATUS}, PUT {PEER}, POST {RESYNC} and POST {FENCE}")]
+    #[error("there are GET {STATUS}, PUT {PEER}, PUT {CLUSTER}, POST {RESYNC} and POST {FENCE}")]
     Unknown,
     #[error("the body is longer than {BODY_MAX} bytes, or was cut off")]
     Body,
     #[error("not understood: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("too many addresses, or too long a UID")]
+    #[error("too many addresses, or too long a UID or a name")]
     Bounds,
     #[error("this is process {0}")]
     OtherProcess(Id),
@@ -157,6 +163,10 @@ impl Control {
                 self.tell(peer).await?;
                 Ok("{}".to_owned())
             }
+            (Method::PUT, CLUSTER) => {
+                self.announce(read(request).await?)?;
+                Ok("{}".to_owned())
+            }
             (Method::POST, RESYNC) => match self.ask(|done| ToLink::Resync { done }).await? {
                 true => Ok("{}".to_owned()),
                 false => Err(Refused::NoLink),
@@ -193,6 +203,23 @@ impl Control {
         }
         self.ask(|done| ToLink::Wire { peer: peer.clone(), done }).await?;
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer);
+        Ok(())
+    }
+
+    fn announce(&self, cluster: Cluster) -> Result<(), Refused> {
+        if !cluster.is_bounded() {
+            return Err(Refused::Bounds);
+        }
+        let addresses: Vec<String> = cluster.nodes.iter().map(|node| node.address.to_string()).collect();
+        let nodes: Vec<Node<'_>> = cluster
+            .nodes
+            .iter()
+            .zip(&addresses)
+            .map(|(node, address)| Node { host: &node.host, address, port: node.port })
+            .collect();
+        tracing::info!(version = cluster.version, ?nodes, "the operator says where clients reach the pair");
+        self.discovery.set(cluster.version, &nodes);
+        *self.cluster.lock().unwrap_or_else(PoisonError::into_inner) = Some(cluster);
         Ok(())
     }
 
@@ -233,6 +260,7 @@ impl Control {
             cold_starts: link.cold_starts.get(),
             resync,
             certificates: self.tls.fingerprints(),
+            cluster: self.cluster.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         })
     }
 }

@@ -128,8 +128,10 @@ impl Worker {
     }
 
     /// Whether this is a user with its password. Nobody is one where there are no users.
-    fn knows(&self, _user: &[u8], _password: &[u8]) -> bool {
-        false
+    fn knows(&mut self, user: &[u8], password: &[u8]) -> bool {
+        let known = self.gate.as_ref().is_some_and(|gate| gate.check(user, password));
+        self.logins.count(known);
+        known
     }
 
     fn say_packet(&mut self, id: SessionId, write: impl FnOnce(&mut Vec<u8>)) {

@@ -57,7 +57,11 @@ fn kind(command: &Command<'_>) -> usize {
             MetaVerb::Delete => 12,
             MetaVerb::Debug => 16,
         },
-        Command::Quit | Command::Forward { .. } | Command::Stream { .. } | Command::ReplicationStats => 16,
+        Command::Quit
+        | Command::Forward { .. }
+        | Command::Stream { .. }
+        | Command::ReplicationStats
+        | Command::ClusterConfig => 16,
     }
 }
 
@@ -97,6 +101,16 @@ impl Worker {
             Command::ReplicationStats => {
                 let text = self.replication_stats();
                 self.say(id, What::LocalText(text.into()));
+                Ok(Done::Taken)
+            }
+            Command::ClusterConfig => {
+                self.say(
+                    id,
+                    match self.shared.discovery.answer() {
+                        Some(answer) => What::LocalText((*answer).into()),
+                        None => What::Local(crate::protocol::reply::ERROR),
+                    },
+                );
                 Ok(Done::Taken)
             }
             Command::Version => {
@@ -227,7 +241,7 @@ impl Worker {
     }
 
     /// The version is set once more right behind, since memcached may lose it. Not so behind a comparison: where that fails,
-    /// the item must stay as it is; the read-back sees to it.
+    /// the item must stay as it is. Then the read-back sees to it, and the client's next request waits for that.
     pub(super) fn arithmetic(
         &mut self,
         id: SessionId,
@@ -245,7 +259,10 @@ impl Worker {
             self.expect(id, What::VersionSet);
         }
         self.read_back_after(id, key, hold);
-        Ok(Done::Taken)
+        Ok(match arithmetic.compare {
+            None => Done::Taken,
+            Some(_) => then(Then::MoreKeys),
+        })
     }
 
     pub(super) fn touch_item(

@@ -2,6 +2,7 @@
 
 use super::answer::To;
 use super::expect::Expected;
+use super::login::Entry;
 use super::stripes::Stripe;
 use crate::guess::Guess;
 use crate::protocol::binary::Tag;
@@ -45,7 +46,7 @@ pub enum State {
 /// What follows when all is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// The next keys of the multi-get at the front.
+    /// What is at the front of the input: the next keys of a multi-get, or a request.
     MoreKeys,
     /// A flush; its exptime.
     Flush {
@@ -85,6 +86,7 @@ pub enum PrivateAnswer {
 pub struct Session {
     pub(super) generation: u32,
     pub(super) parser: Parser,
+    pub(super) entry: Entry,
     /// Received and not consumed.
     pub(super) input: Vec<u8>,
     /// Parsing is of no use before `input` has this many bytes.
@@ -111,6 +113,7 @@ impl Session {
         Self {
             generation,
             parser: Parser::new(),
+            entry: Entry::Open,
             input: Vec::new(),
             need: 0,
             output: Vec::new(),

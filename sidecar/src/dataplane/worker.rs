@@ -11,10 +11,12 @@ use thiserror::Error;
 
 use super::answer::{self, Outcome};
 use super::expect::{Expected, Hold, SessionId, What};
+use super::login::{Entry, Logins, Progress};
 use super::queue::ByteQueue;
 use super::session::{ANSWER, Session, State, Then};
 use super::stripes::{Mode, Party, Stripe};
 use super::values::Rest;
+use crate::auth::Gate;
 use crate::clock::{Now, Version};
 use crate::guess::Guess;
 use crate::protocol::binary::{self, Status};
@@ -102,6 +104,10 @@ pub struct Worker {
     pub(super) value: Guess,
     /// Answers `stats replication`.
     stats: StatsText,
+    /// Whom clients have to be; `None` asks nobody.
+    pub(super) gate: Option<Arc<Gate>>,
+    /// What it has seen.
+    pub logins: Logins,
     /// Commands taken since the start, by [`ProtocolLabel`] and [`super::request::KINDS`].
     pub commands: [[u64; super::request::KINDS.len()]; ProtocolLabel::ALL.len()],
     #[cfg(feature = "simulation")]
@@ -130,17 +136,28 @@ impl Worker {
             change: Change::Refused,
             peeked: None,
             stats,
+            gate: None,
+            logins: Logins::default(),
             commands: [[0; super::request::KINDS.len()]; ProtocolLabel::ALL.len()],
             #[cfg(feature = "simulation")]
             late: Vec::new(),
         }
     }
 
+    /// Clients that connect from now on have to say who they are.
+    pub fn guard(&mut self, gate: Arc<Gate>) {
+        self.gate = Some(gate);
+    }
+
     /// A client has connected.
     pub fn open(&mut self) -> SessionId {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
-        let index = self.sessions.insert(Session::new(generation)) as u32;
+        let mut session = Session::new(generation);
+        if self.gate.is_some() {
+            session.entry = Entry::Unknown;
+        }
+        let index = self.sessions.insert(session) as u32;
         SessionId { index, generation }
     }
 
@@ -340,6 +357,20 @@ impl Worker {
                 return at;
             }
             session.need = 0;
+            let session = if session.entry == Entry::Open {
+                session
+            } else {
+                match self.login(id, rest, &limits) {
+                    Progress::Consumed(len) => {
+                        at += len;
+                        continue;
+                    }
+                    Progress::Stopped => return at,
+                    Progress::Parser => {}
+                }
+                let Some(session) = self.session(id) else { return at };
+                session
+            };
             let before = session.parser.clone();
             match session.parser.step(rest, &limits) {
                 Step::Incomplete { need } => {

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::access::Access;
 use super::supervisor::Supervisor;
 use super::threads::{self, Common};
 use super::{state, watch};
@@ -23,15 +24,14 @@ use crate::hash::KeyHasher;
 use crate::logging::Repeats;
 use crate::net::listen::{self, ClientPorts};
 use crate::random;
+use crate::reload::{self, PERIOD};
 use crate::rules::Rules;
 use crate::shared::Shared;
 use crate::signal::{Signals, Waking};
-use crate::stats::Stats;
+use crate::stats::{FilesLabel, Stats};
 use crate::time::HostClock;
 use crate::tls::Tls;
 
-/// The certificates are looked at so often.
-const TLS_PERIOD: Duration = Duration::from_secs(5);
 /// Pauses between attempts to reach memcached.
 pub(super) const RETRY_MIN: Duration = Duration::from_millis(10);
 /// The longest of them; each is twice the one before.
@@ -64,7 +64,7 @@ impl Stop {
 ///
 /// # Errors
 /// It cannot go on.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(config: Config, access: Access) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let mut stop = Stop::new()?;
     let stats = Arc::new(Stats::new(config.threads));
@@ -81,8 +81,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         ReplicationSecurity::Tls(dir) => Some(Arc::new(Tls::load(dir).context("--tls-dir")?)),
     };
     if let Some(tls) = security.clone() {
-        tokio::spawn(async move { tls.watch(TLS_PERIOD).await });
+        let stats = Arc::clone(&stats);
+        tokio::spawn(async move {
+            let files = &stats.files[FilesLabel::Tls as usize];
+            reload::watch(tls.dir(), PERIOD, files, || tls.reload()).await;
+        });
     }
+    access.watch(&stats);
     let storage = state::storage(&config).context("--state-dir")?;
     let (listener, address) = listen::replication(&config.replication_listen)?;
     tracing::info!(%address, "the peer is accepted");
@@ -113,7 +118,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let shared = Arc::new(Shared::new(replica, journal, hasher, party, waking, Rules::HOLD, STRIPES));
     shared.set_memcached_clock(watch::Offset::default().seen(&facts, now));
     let (events, received) = mpsc::unbounded_channel();
-    let common = Common { config: Arc::clone(&config), shared, stats, clock, signals, events };
+    let common = Common { config: Arc::clone(&config), shared, stats, clock, signals, events, access };
     let boot = random::secret()?;
     let threads = threads::start(&common, boot, security.clone(), listener, clock.now())?;
     if let (Some(listener), Some(tls)) = (control, security) {
@@ -125,6 +130,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             link: threads.link.clone(),
             events: common.events.clone(),
             told: Mutex::new(None),
+            cluster: Mutex::new(None),
+            discovery: Arc::clone(&common.shared.discovery),
         };
         tokio::spawn(control::serve(listener, Arc::new(control)));
     }

@@ -255,7 +255,9 @@ impl Supervisor {
         }
         let (threads, max_connections) = (config.threads, config.max_connections);
         let (backlog, state_entries) = (config.backlog, config.state_entries);
-        let worst = limits::worst_case(Sizes { threads, max_connections, backlog, state_entries, item_size_max });
+        let client_tls = config.client_tls.is_some();
+        let sizes = Sizes { threads, max_connections, backlog, state_entries, item_size_max, client_tls };
+        let worst = limits::worst_case(sizes);
         stats.memory_bound.set(worst as u64);
     }
 

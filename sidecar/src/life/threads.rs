@@ -7,6 +7,7 @@ use anyhow::Context;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
+use super::access::Access;
 use super::messages::{Event, ToLink, ToWorker};
 use super::text;
 use crate::clock::Now;
@@ -17,7 +18,8 @@ use crate::peer::driver;
 use crate::peer::transport::Security;
 use crate::replication::replicator::{self, Replicator};
 use crate::serve::budget::Budget;
-use crate::serve::{self, worker};
+use crate::serve::handshake::{self, Handshakes};
+use crate::serve::{busy, worker};
 use crate::shared::Shared;
 use crate::signal::Signals;
 use crate::stats::Stats;
@@ -39,6 +41,7 @@ pub(super) struct Common {
     pub(super) clock: HostClock,
     pub(super) signals: Arc<Signals>,
     pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) access: Access,
 }
 
 /// How the threads are told things.
@@ -59,21 +62,38 @@ pub(super) fn start(
     now: Now,
 ) -> anyhow::Result<Threads> {
     let budget = Arc::new(Budget::new(common.config.threads, common.config.max_connections));
+    let tls = match common.access.tls.clone() {
+        Some(tls) => {
+            let (handshakes, work) = handshake::handshakes(tls);
+            spawn("handshakes".to_owned(), common, move || handshake::run(work))?;
+            Some(handshakes)
+        }
+        None => None,
+    };
     let mut workers = Vec::new();
     for index in 0..common.config.threads {
-        workers.push(start_worker(common, index, Arc::clone(&budget))?);
+        workers.push(start_worker(common, index, Arc::clone(&budget), tls.clone())?);
     }
     let link = start_link(common, boot, security, listener, now)?;
     Ok(Threads { workers, link })
 }
 
-fn start_worker(common: &Common, index: usize, budget: Arc<Budget>) -> anyhow::Result<mpsc::UnboundedSender<ToWorker>> {
+fn start_worker(
+    common: &Common,
+    index: usize,
+    budget: Arc<Budget>,
+    tls: Option<Handshakes>,
+) -> anyhow::Result<mpsc::UnboundedSender<ToWorker>> {
     let party = Party::new(index).context("too many workers")?;
     let (stats, replica_id) = (Arc::clone(&common.stats), common.config.replica_id);
     let text = StatsText(Arc::new(move || text::replication(&stats, replica_id)));
     let (sender, commands) = mpsc::unbounded_channel();
+    let mut core = Worker::new(Arc::clone(&common.shared), party, text);
+    if let Some(auth) = &common.access.auth {
+        core.guard(auth.gate());
+    }
     let parts = worker::Parts {
-        core: Worker::new(Arc::clone(&common.shared), party, text),
+        core,
         index,
         clock: common.clock,
         stats: Arc::clone(&common.stats),
@@ -82,6 +102,7 @@ fn start_worker(common: &Common, index: usize, budget: Arc<Budget>) -> anyhow::R
         signals: Arc::clone(&common.signals),
         commands,
         events: common.events.clone(),
+        tls,
     };
     spawn(format!("worker-{index}"), common, move || worker::run(parts))?;
     Ok(sender)
@@ -151,7 +172,7 @@ fn spawn<F: Future<Output = ()>>(
         let _end = end;
         let mut builder = Builder::new_current_thread();
         if !busy_poll.is_zero() {
-            builder.on_thread_park(move || serve::busy::before_sleep(busy_poll));
+            builder.on_thread_park(move || busy::before_sleep(busy_poll));
         }
         let runtime = builder.enable_all().event_interval(TASKS_PER_TURN).build_local(LocalOptions::default());
         match runtime {

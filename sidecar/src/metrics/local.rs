@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::table::{Table, Unit};
-use crate::stats::{CommandLabel, ProtocolLabel, Stats};
+use crate::stats::{CommandLabel, FilesLabel, ProtocolLabel, Stats};
 
 pub(super) fn life(table: &mut Table<'_>, stats: &Stats) -> fmt::Result {
     let phase = stats.readiness.phase();
@@ -64,6 +64,22 @@ pub(super) fn clients(table: &mut Table<'_>, stats: &Stats) -> fmt::Result {
         table.counter(name, help, unit, value)?;
     }
     Ok(())
+}
+
+/// Who is let in, and the files that say so.
+pub(super) fn access(table: &mut Table<'_>, stats: &Stats) -> fmt::Result {
+    let results = |accepted: u64, refused: u64| {
+        [([("result", "accepted")], accepted), ([("result", "refused")], refused)].into_iter()
+    };
+    let logins = results(stats.sum(|w| w.logins_accepted.get()), stats.sum(|w| w.logins_refused.get()));
+    table.counters("logins", "Attempts of clients to say who they are (--auth-file)", logins)?;
+    let handshakes = results(stats.sum(|w| w.tls_accepted.get()), stats.sum(|w| w.tls_refused.get()));
+    table.counters("client_tls_handshakes", "TLS handshakes of clients (--client-tls-dir)", handshakes)?;
+    let files = FilesLabel::ALL.into_iter().zip(&stats.files);
+    let reloaded = files.clone().map(|(label, files)| ([("flag", label.as_str())], files.reloaded.get()));
+    table.counters("files_reloaded", "Times that changed files were taken over", reloaded)?;
+    let bad = files.map(|(label, files)| ([("flag", label.as_str())], files.bad.get()));
+    table.gauges("files_bad", "1 while changed files cannot be used and the last good ones are", bad)
 }
 
 pub(super) fn upstream(table: &mut Table<'_>, stats: &Stats) -> fmt::Result {

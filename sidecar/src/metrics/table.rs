@@ -56,6 +56,21 @@ impl Table<'_> {
         Ok(())
     }
 
+    /// Gauges that differ in labels.
+    pub(super) fn gauges<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        rows: impl Iterator<Item = ([(&'static str, &'static str); N], u64)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in rows {
+            let metric = family.encode_family(&labels)?;
+            ConstGauge::new(value).encode(metric)?;
+        }
+        Ok(())
+    }
+
     /// 1 for the value of the label that holds, 0 for the others.
     pub(super) fn one_of<const N: usize>(
         &mut self,

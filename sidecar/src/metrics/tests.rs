@@ -25,6 +25,9 @@ fn the_names_of_the_contract_are_there() {
     replication.resync_items_total.set(10);
     replication.resync_bytes_done.set(11);
     replication.resync_bytes_total.set(12);
+    stats.workers[0].logins_refused.set(3);
+    stats.workers[1].tls_accepted.set(4);
+    stats.files[0].bad.set(1);
     let text = scrape(stats);
     for line in [
         "rmc_ready 1",
@@ -49,6 +52,10 @@ fn the_names_of_the_contract_are_there() {
         "rmc_commands_total{command=\"set\",protocol=\"classic\"} 2",
         "rmc_commands_total{command=\"get\",protocol=\"classic\"} 0",
         "rmc_commands_total{command=\"get\",protocol=\"binary\"} 1",
+        "rmc_logins_total{result=\"refused\"} 3",
+        "rmc_client_tls_handshakes_total{result=\"accepted\"} 4",
+        "rmc_files_reloaded_total{flag=\"tls-dir\"} 0",
+        "rmc_files_bad{flag=\"auth-file\"} 1",
         "rmc_handshakes_refused_total{reason=\"certificate\"} 0",
         concat!("rmc_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
     ] {

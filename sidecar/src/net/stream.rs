@@ -1,4 +1,4 @@
-//! A connected socket, TCP or unix, used through a shared reference.
+//! A connected socket, TCP, unix or TLS, used through a shared reference.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,6 +8,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
+use super::tls::TlsSocket;
+
 /// See the module. At most one task waits for each direction.
 #[derive(Debug)]
 pub enum Stream {
@@ -15,6 +17,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a unix socket.
     Unix(UnixStream),
+    /// Over TLS; clients only.
+    Tls(Box<TlsSocket>),
 }
 
 /// A connected socket on its way from one thread's runtime to another's.
@@ -24,6 +28,8 @@ pub enum Detached {
     Tcp(std::net::TcpStream),
     /// Over a unix socket.
     Unix(std::os::unix::net::UnixStream),
+    /// Over TLS, after the handshake and before anything else.
+    Tls(std::net::TcpStream, Box<rustls::ServerConnection>),
 }
 
 impl Detached {
@@ -35,6 +41,7 @@ impl Detached {
         Ok(match self {
             Self::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
             Self::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+            Self::Tls(stream, session) => Stream::Tls(Box::new(TlsSocket::new(TcpStream::from_std(stream)?, *session))),
         })
     }
 }
@@ -48,6 +55,7 @@ impl Stream {
         Ok(match self {
             Self::Tcp(stream) => Detached::Tcp(stream.into_std()?),
             Self::Unix(stream) => Detached::Unix(stream.into_std()?),
+            Self::Tls(_) => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
 
@@ -56,6 +64,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
+            Self::Tls(stream) => stream.poll_readable(cx),
         }
     }
 
@@ -64,6 +73,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(cx),
             Self::Unix(stream) => stream.poll_write_ready(cx),
+            Self::Tls(stream) => stream.poll_writable(cx),
         }
     }
 
@@ -71,6 +81,17 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.try_io(interest, || io(stream.as_fd())),
             Self::Unix(stream) => stream.try_io(interest, || io(stream.as_fd())),
+            // it reads and writes for itself
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Bytes of memory, beside those of the system, that wait to be sent.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => 0,
+            Self::Tls(stream) => stream.memory(),
         }
     }
 
@@ -79,6 +100,8 @@ impl Stream {
         let fd = match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+            // What it holds decrypted is not seen by the system.
+            Self::Tls(_) => return true,
         };
         let mut wanted = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
         // A call that fails is no reason to wait here.
@@ -90,6 +113,9 @@ impl Stream {
     /// # Errors
     /// The connection is broken.
     pub fn try_read(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        if let Self::Tls(stream) = self {
+            return stream.try_read(into);
+        }
         let mut read = None;
         let tried = self.try_io(Interest::READABLE, |fd| {
             let len = rustix::io::read(fd, &mut *into)?;
@@ -106,7 +132,7 @@ impl Stream {
     /// Reads what is there behind what `into` holds, within its capacity: `None` is nothing yet, `Some(0)` the end.
     ///
     /// # Errors
-    /// The connection is broken.
+    /// The connection is broken, or of TLS, which has no bytes to read before they are decrypted.
     pub fn try_append(&self, into: &mut Vec<u8>) -> io::Result<Option<usize>> {
         let mut read = None;
         let room = into.capacity() - into.len();
@@ -121,11 +147,14 @@ impl Stream {
         }
     }
 
-    /// Writes as much as the socket takes; less than all means that it is full.
+    /// Writes as much as the socket takes; less than all means that it is full, and the rest must be offered again.
     ///
     /// # Errors
     /// The connection is broken.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if let Self::Tls(stream) = self {
+            return stream.try_write(bytes);
+        }
         let mut written = None;
         let tried = self.try_io(Interest::WRITABLE, |fd| {
             let len = rustix::io::write(fd, bytes)?;

@@ -138,6 +138,7 @@ fn parse_legacy<'a>(line: &'a [u8], limits: &Limits) -> Parsed<'a> {
     }
     match verb(word) {
         Some(verb) => run(verb, line, rest, limits),
+        None if asks_for_cluster(line) => complete(Command::ClusterConfig, false),
         None if word == b"bget" => run(Verb::Get { cas: false }, line, rest, limits),
         None => {
             // A browser is shown the door, but only where the search for a verb comes that far.
@@ -162,6 +163,7 @@ fn parse_modern<'a>(line: &'a [u8], limits: &Limits) -> Parsed<'a> {
     };
     match found {
         Some(verb) => run(verb, line, rest, limits),
+        None if asks_for_cluster(line) => complete(Command::ClusterConfig, false),
         None => {
             let words = Words::new(line);
             if words.count() > 1 && words.last().starts_with(b"HTTP/") {
@@ -223,6 +225,11 @@ fn stream(kind: StreamKind, line: &[u8]) -> Parsed<'_> {
 
 fn refuse(reply: &'static [u8], noreply: bool) -> Parsed<'static> {
     Parsed::Reply(if noreply { b"" } else { reply }, 0)
+}
+
+/// Exactly that: anything else that begins so is unknown, as to memcached.
+fn asks_for_cluster(line: &[u8]) -> bool {
+    line == b"config get cluster"
 }
 
 /// Whether there are keys, and none is too long.

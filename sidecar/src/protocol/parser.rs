@@ -95,6 +95,12 @@ impl Parser {
         self.sasl = sasl;
     }
 
+    /// A parser for a connection that has shown itself to speak the text protocol.
+    #[must_use]
+    pub fn text() -> Self {
+        Self { state: State::Line { scanned: 0 }, sasl: Sasl::Off }
+    }
+
     /// Whether the next bytes belong to a value that is thrown away.
     #[must_use]
     pub fn is_swallowing(&self) -> bool {

@@ -52,6 +52,18 @@ pub const FLAGS_TOO_LONG: &[u8] = b"CLIENT_ERROR options flags too long\r\n";
 pub const OPAQUE_TOO_LONG: &[u8] = b"CLIENT_ERROR opaque token too long\r\n";
 /// The answer to `mn`.
 pub const NO_OP: &[u8] = b"MN\r\n";
+/// The storage commands, and a login.
+pub const STORED: &[u8] = b"STORED\r\n";
+/// Anything but a login before one.
+pub const UNAUTHENTICATED: &[u8] = b"CLIENT_ERROR unauthenticated\r\n";
+/// A login that nobody could mean.
+pub const TOKEN_TOO_LONG: &[u8] = b"CLIENT_ERROR auth token too long\r\n";
+/// The value of a login does not end in a line end.
+pub const BAD_TERMINATION: &[u8] = b"CLIENT_ERROR bad command line termination\r\n";
+/// The value of a login is not two words.
+pub const BAD_TOKEN_FORMAT: &[u8] = b"CLIENT_ERROR bad authentication token format\r\n";
+/// No such user, or not with this password.
+pub const AUTHENTICATION_FAILURE: &[u8] = b"CLIENT_ERROR authentication failure\r\n";
 /// `watch` behind other commands.
 pub const PIPELINED_WATCH: &[u8] = b"ERROR cannot pipeline other commands before watch\r\n";
 /// `lru_crawler metadump` behind other commands.

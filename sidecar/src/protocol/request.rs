@@ -89,6 +89,8 @@ pub enum Command<'a> {
     Meta(MetaRequest<'a>),
     /// `stats replication`, which is the sidecar's own.
     ReplicationStats,
+    /// `config get cluster`, which memcached does not know: the sidecar's own, where it knows where clients reach the pair.
+    ClusterConfig,
     /// `version`.
     Version,
     /// `quit`: answer what came before, then close. The parser takes no more bytes.

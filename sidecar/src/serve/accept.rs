@@ -94,7 +94,10 @@ async fn accept(serving: Rc<Serving>, listener: Accepting, stop: Rc<tokio::sync:
             Ok(stream) => {
                 failures = 0;
                 if serving.budget.connect() {
-                    serving.open(stream);
+                    match (&stream, &serving.tls) {
+                        (Stream::Tcp(_), Some(tls)) => tls.begin(&serving, stream).await,
+                        _ => serving.open(stream),
+                    }
                 } else {
                     if let Some(stats) = serving.stats() {
                         stats.connections_refused.add(1);

@@ -11,6 +11,7 @@ use tokio::task::spawn_local;
 use super::accept;
 use super::budget::{Budget, CLIENT_OUTPUT_MAX, CLIENT_STALL_MAX};
 use super::client::{Client, Conversation};
+use super::handshake::Handshakes;
 use super::private;
 use super::upstream::{self, Connection};
 use crate::clock::Now;
@@ -60,6 +61,8 @@ pub struct Parts {
     pub commands: mpsc::UnboundedReceiver<ToWorker>,
     /// Whom it tells.
     pub events: mpsc::UnboundedSender<Event>,
+    /// Clients that come over TCP speak TLS.
+    pub tls: Option<Handshakes>,
 }
 
 /// What the tasks of a worker thread share.
@@ -88,6 +91,10 @@ pub struct Serving {
     /// Connections for private commands that are free.
     pub spare: RefCell<Vec<Stream>>,
     finishing: Cell<bool>,
+    /// Rises when all clients are closed: who was about to be one then is not served.
+    pub epoch: Cell<u64>,
+    /// Clients that come over TCP speak TLS.
+    pub tls: Option<Handshakes>,
     /// When the log last told that a client was cut, in seconds of the monotonic clock.
     told_cut_s: Cell<u32>,
     /// Notices when this thread did not run.
@@ -98,7 +105,7 @@ pub struct Serving {
 
 /// Runs a worker until it is told to finish and has.
 pub async fn run(parts: Parts) {
-    let Parts { core, index, clock, stats, budget, memcached, signals, mut commands, events } = parts;
+    let Parts { core, index, clock, stats, budget, memcached, signals, mut commands, events, tls } = parts;
     let serving = Rc::new_cyclic(|me| Serving {
         me: Weak::clone(me),
         core: RefCell::new(core),
@@ -115,6 +122,8 @@ pub async fn run(parts: Parts) {
         upstream: RefCell::default(),
         spare: RefCell::default(),
         finishing: Cell::new(false),
+        epoch: Cell::new(0),
+        tls,
         told_cut_s: Cell::new(0),
         standstill: Cell::new(Standstill::new(clock.now(), clock.asleep_us())),
         unsure_us: Cell::new(None),
@@ -279,6 +288,7 @@ impl Serving {
     }
 
     pub(super) fn close_all(&self) {
+        self.epoch.set(self.epoch.get() + 1);
         for client in self.all() {
             self.count(|stats| stats.connections_cut.add(1));
             self.close(client.id);
@@ -328,7 +338,7 @@ impl Serving {
             let bytes = if taken { &[] } else { scratch.get(..len).unwrap_or_default() };
             core.client_input(client.id, bytes, now);
             if let Some(session) = core.session(client.id) {
-                self.account(client, session.memory());
+                self.account(client, session.memory() + client.stream.memory());
             }
         }
         client.moved_s.set(seconds(now));
@@ -341,6 +351,9 @@ impl Serving {
     /// Reads more of a long value to where the rest of it is, so that it is not copied there. Bytes read, the room there
     /// was, and that the session has them; `None`: nothing long is on its way.
     fn read_into_session(&self, client: &Client) -> Option<std::io::Result<Option<(usize, usize, bool)>>> {
+        if matches!(client.stream, Stream::Tls(_)) {
+            return None;
+        }
         let mut core = self.core.borrow_mut();
         let input = core.session(client.id)?.long_input()?;
         let room = input.capacity() - input.len();
@@ -400,7 +413,7 @@ impl Serving {
         }
         core.output_taken(id, now);
         let Some(session) = core.session(id) else { return };
-        self.account(&client, session.memory());
+        self.account(&client, session.memory() + client.stream.memory());
         let private = session.take_private();
         let closing = session.closing() || client.last_words.get() || client.ended.get() && session.is_idle();
         let wants_input = session.wants_input();
@@ -547,7 +560,7 @@ impl Serving {
                 let mut core = self.core.borrow_mut();
                 if let Some(session) = core.session(client.id) {
                     session.trim();
-                    let memory = session.memory();
+                    let memory = session.memory() + client.stream.memory();
                     drop(core);
                     self.account(&client, memory);
                 }
@@ -560,6 +573,8 @@ impl Serving {
     pub fn publish(&self) {
         let Some(stats) = self.stats() else { return };
         let core = self.core.borrow();
+        stats.logins_accepted.set(core.logins.accepted);
+        stats.logins_refused.set(core.logins.refused);
         for (counts, counters) in core.commands.iter().zip(&stats.commands) {
             // The kinds that the worker counts are the first labels; the last kind is all that an administrator sends.
             let admin = counts.len() - 1;

@@ -64,6 +64,15 @@ labels! {
 }
 
 labels! {
+    /// Files that are read again when they change, by the flag that names them.
+    FilesLabel {
+        Auth = "auth-file",
+        ClientTls = "client-tls-dir",
+        Tls = "tls-dir",
+    }
+}
+
+labels! {
     /// How the peer catches up.
     ResyncKind {
         None = "none",

@@ -3,6 +3,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 use rustls::{AlertDescription, CertificateError, ClientConnection, Error, ServerConnection};
+use std::time::Duration;
 use tempfile::TempDir;
 
 struct Ca {
@@ -199,7 +200,10 @@ async fn the_watch_follows_a_swapped_link() {
     let us = Arc::new(load(&mount));
     let before = us.server();
     let watched = Arc::clone(&us);
-    let watch = tokio::spawn(async move { watched.watch(Duration::from_secs(5)).await });
+    let watch = tokio::spawn(async move {
+        let stats = crate::stats::FilesStats::default();
+        crate::reload::watch(watched.dir(), Duration::from_secs(5), &stats, || watched.reload()).await
+    });
 
     let next = mount.path().join("..data_tmp");
     std::os::unix::fs::symlink(second.path(), &next).unwrap();
@@ -242,4 +246,84 @@ fn the_key_is_not_printed() {
     let dir = Ca::new().dir(|_| ());
     let shown = format!("{:?}", load(&dir).current().files);
     assert_eq!(shown, "Files");
+}
+
+fn clients_dir(ca: &Ca, with_ca: bool) -> TempDir {
+    let dir = ca.dir(|_| ());
+    if !with_ca {
+        std::fs::remove_file(dir.path().join("ca.crt")).unwrap();
+    }
+    dir
+}
+
+/// A client that believes `ca`, with a certificate of `own`.
+fn client(ca: &Ca, own: Option<&Ca>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca.pem.as_bytes()) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    Arc::new(match own {
+        None => builder.with_no_client_auth(),
+        Some(own) => {
+            let (chain, key) = own.leaf(|_| ());
+            let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).map(Result::unwrap).collect();
+            builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap()
+        }
+    })
+}
+
+/// Whether a client is served.
+fn served(config: Arc<ClientConfig>, tls: &ClientTls) -> bool {
+    let name = ServerName::try_from("someone.example").unwrap();
+    let mut client = ClientConnection::new(config, name).unwrap();
+    let mut server = ServerConnection::new(tls.server()).unwrap();
+    for _ in 0..8 {
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).unwrap();
+        server.read_tls(&mut wire.as_slice()).unwrap();
+        let seen = server.process_new_packets();
+        wire.clear();
+        server.write_tls(&mut wire).unwrap();
+        client.read_tls(&mut wire.as_slice()).unwrap();
+        if seen.is_err() || client.process_new_packets().is_err() {
+            return false;
+        }
+    }
+    !server.is_handshaking() && !client.is_handshaking()
+}
+
+#[test]
+fn certificates_of_clients_are_looked_at_as_asked() {
+    let (ca, stranger) = (Ca::new(), Ca::new());
+    for (verify, without, strange) in
+        [(Verify::Off, true, true), (Verify::Request, true, false), (Verify::Require, false, false)]
+    {
+        let dir = clients_dir(&ca, verify != Verify::Off);
+        let tls = ClientTls::load(dir.path(), verify).unwrap();
+        assert!(served(client(&ca, Some(&ca)), &tls), "{verify:?}");
+        assert_eq!(served(client(&ca, None), &tls), without, "{verify:?}");
+        assert_eq!(served(client(&ca, Some(&stranger)), &tls), strange, "{verify:?}");
+        assert!(!served(client(&stranger, None), &tls), "{verify:?}");
+    }
+    let error = ClientTls::load(clients_dir(&ca, false).path(), Verify::Request).unwrap_err().to_string();
+    assert!(error.contains("ca.crt"), "{error}");
+}
+
+#[test]
+fn new_certificates_are_for_new_clients_and_bad_ones_for_nobody() {
+    let (old, new) = (Ca::new(), Ca::new());
+    let dir = clients_dir(&old, false);
+    let tls = ClientTls::load(dir.path(), Verify::Off).unwrap();
+    assert!(served(client(&old, None), &tls) && !tls.reload().unwrap());
+    // half of a change: the certificate is there, the key is not
+    let (chain, key) = new.leaf(|_| ());
+    std::fs::write(dir.path().join("tls.crt"), chain).unwrap();
+    let error = tls.reload().unwrap_err().to_string();
+    assert!(error.contains("tls.key is not the key of tls.crt"), "{error}");
+    assert!(served(client(&old, None), &tls));
+    std::fs::write(dir.path().join("tls.key"), key).unwrap();
+    assert!(tls.reload().unwrap());
+    assert!(served(client(&new, None), &tls) && !served(client(&old, None), &tls));
 }

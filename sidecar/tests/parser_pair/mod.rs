@@ -194,6 +194,7 @@ fn execute(stream: &mut (impl Read + Write), server: &Memcached, request: &Reque
             line.extend_from_slice(b"\r\n");
             return Some(server.answers(&line).expect("memcached answers"));
         }
+        Command::ClusterConfig => return Some(b"ERROR\r\n".to_vec()),
         Command::ReplicationStats => return Some(b"ours\r\n".to_vec()),
         Command::Quit => unreachable!("ends the connection"),
     }

@@ -146,7 +146,7 @@ fn broken() -> impl Strategy<Value = History> {
     let index = any::<proptest::sample::Index>();
     let damage = proptest::collection::vec((index, 0_u8..3, any::<u8>()), 1..4);
     let packets = proptest::collection::vec(packet(), 1..8);
-    (packets, damage, any::<u64>()).prop_map(|(packets, damage, seed)| {
+    let bytes = (packets, damage).prop_map(|(packets, damage)| {
         let noop = Packet::new(NOOP).bytes();
         let mut bytes: Vec<u8> = packets.iter().flat_map(|packet| [packet.bytes(), noop.clone()].concat()).collect();
         for (index, kind, byte) in damage {
@@ -155,11 +155,39 @@ fn broken() -> impl Strategy<Value = History> {
             let inserted = if kind == 1 { None } else { Some(byte) };
             bytes.splice(at..removed.min(bytes.len()), inserted).for_each(drop);
         }
+        bytes
+    });
+    let bytes = bytes.prop_filter("such keys are refused, see table.rs", |bytes| !names_an_odd_key(bytes));
+    (bytes, any::<u64>()).prop_map(|(bytes, seed)| {
         // The keys are not those of a prefix: each history begins with nothing in them.
         let clear = KEYS.map(|key| Piece::Raw(Packet::new(DELETEQ).key(key).bytes()));
         let clear = Batch { connection: 0, pieces: clear.into(), end: End::Noop };
         (vec![clear, Batch { connection: 1, pieces: vec![Piece::Raw(bytes)], end: End::Finish }], seed)
     })
+}
+
+/// Whether memcached finds a key in these bytes that no line of text can name.
+fn names_an_odd_key(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while let Some((header, behind)) = rest.split_first_chunk::<24>() {
+        let [0x80, opcode, key_0, key_1, extras, _, _, _, body_0, body_1, body_2, body_3, ..] = *header else {
+            return false;
+        };
+        let (key, extras) = (usize::from(u16::from_be_bytes([key_0, key_1])), usize::from(extras));
+        let body = u32::from_be_bytes([body_0, body_1, body_2, body_3]) as usize;
+        let Some(name) = behind.get(extras..extras + key) else { return false };
+        if name.iter().any(|byte| matches!(byte, 0 | b' ' | b'\n')) {
+            return true;
+        }
+        // What it takes: the value too, where there can be one, and of what it does not know the body twice.
+        let taken = match opcode {
+            0x01..=0x03 | 0x0e | 0x0f | 0x11..=0x13 | 0x19 | 0x1a | 0x21 | 0x22 => body,
+            0x1b | 0x1f | 0x25.. => extras + key + body,
+            _ => extras + key,
+        };
+        rest = behind.get(taken..).unwrap_or_default();
+    }
+    false
 }
 
 #[test]

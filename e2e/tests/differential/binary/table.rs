@@ -90,7 +90,7 @@ fn shapes(opcode: u8) -> Vec<Case> {
     cases
 }
 
-/// Lengths that contradict each other. A body from 2 GiB on is a negative number to 1.6.38, whose answer to it is an
+/// Lengths that contradict each other. A value from 2 GiB on has a negative length to 1.6.38, whose answer to it is an
 /// accident; the sidecar refuses it as 1.6.45 does.
 fn lengths(opcode: u8, suite: Suite) -> Vec<Case> {
     let words: &[u32] = match opcode {
@@ -126,7 +126,8 @@ fn lengths(opcode: u8, suite: Suite) -> Vec<Case> {
         ending(&name, [pieces![set("@k", "1"), set("@c", "1")], vec![Piece::from(packet), filler]])
     };
     let fits = |(key_off, extras_off, body_off): &(i32, i32, i64)| {
-        let defined = suite != Suite::Trixie || *body_off >= -1;
+        let stored = STORES.contains(&opcode) || JOINS.contains(&opcode);
+        let defined = suite != Suite::Trixie || !stored || *body_off >= -1;
         defined && right.key.len() as i32 + key_off >= 0 && right.extras.len() as i32 + extras_off >= 0
     };
     offsets.into_iter().filter(fits).map(wrong).collect()
@@ -261,6 +262,10 @@ fn counting() -> Vec<Case> {
                 pieces![set("@k", "10"), get("@k")],
                 vec![token(count("@k", 1, 0, 0), "@k")],
                 vec![older(count("@k", 1, 0, 0), "@k"), get("@k").into()],
+                // Longer than before: memcached replaces the item, and read right behind it has its new CAS already.
+                pieces![set("@l", "9"), get("@l")],
+                vec![token(count("@l", 91, 0, 0), "@l"), get("@l").into(), set("@l", "9").into()],
+                vec![token(count("@l", 991, 0, 0), "@l"), get("@l").into(), get("@l").into()],
                 pieces![count("@new", 1, 4, 0).cas(7), get("@new")],
                 pieces![count("@k", 1, 0, never).cas(u64::MAX), get("@k")],
                 pieces![Packet::store(SET, "@f", 9, 1000, "5"), get("@f")],
@@ -401,4 +406,16 @@ fn bodies_of_all_shapes_for_all_256_opcodes() -> Result<()> {
 fn lengths_that_contradict_each_other() -> Result<()> {
     let all = |suite| KNOWN.into_iter().flat_map(|opcode| lengths(opcode, suite)).collect();
     on_both("binary-lengths", all, &[Cut::Whole])
+}
+
+#[test]
+#[ignore = "keys with a blank, a line feed or a NUL are refused: the commands for memcached cannot name them yet"]
+fn keys_that_no_line_can_name() -> Result<()> {
+    let one = |key: &str| {
+        let reads = pieces![set(key, "1"), with_key(GETK, key), with_key(GAT, key).words(&[1000])];
+        let changes = pieces![Packet::counter(INCREMENT, key, 1, 0, 0), with_key(APPEND, key).value("0")];
+        let ends = pieces![with_key(TOUCH, key).words(&[0]), with_key(GETKQ, key), with_key(DELETE, key), get(key)];
+        case(&format!("key {key:?}"), [reads, changes, ends])
+    };
+    on_both("binary-keys", |_| ["@a b", "@ ", " @", "@\n", "@\r\n", "@\0", "\0@"].map(one).into(), &Cut::ALL)
 }

@@ -6,6 +6,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::access::{Auth, ClientTls};
 use super::parts::{Image, Memcached, Metadata, Monitoring, NetworkPolicy, Scheduling, Service, Sidecar};
 use super::replication::{Replication, Warmup};
 use super::status::ReplicatedMemcachedStatus;
@@ -61,6 +62,12 @@ pub struct ReplicatedMemcachedSpec {
     /// Who may connect.
     pub network_policy: NetworkPolicy,
 
+    /// Users and passwords of clients.
+    pub auth: Auth,
+
+    /// TLS with clients.
+    pub client_tls: ClientTls,
+
     /// What the Prometheus operator is told.
     pub monitoring: Monitoring,
 
@@ -90,6 +97,8 @@ impl Default for ReplicatedMemcachedSpec {
             service: Service::default(),
             scheduling: Scheduling::default(),
             network_policy: NetworkPolicy::default(),
+            auth: Auth::default(),
+            client_tls: ClientTls::default(),
             monitoring: Monitoring::default(),
             update_policy: UpdatePolicy::default(),
             image: Image::default(),

@@ -40,6 +40,7 @@ struct Served {
     at: SocketAddr,
     told: mpsc::UnboundedReceiver<&'static str>,
     events: mpsc::UnboundedReceiver<Event>,
+    discovery: Arc<Discovery>,
 }
 
 async fn start(tls: Arc<Tls>) -> Served {
@@ -70,6 +71,7 @@ async fn start(tls: Arc<Tls>) -> Served {
             let _ = say.send(name);
         }
     });
+    let discovery = Arc::<Discovery>::default();
     let control = Control {
         config: Arc::new(config),
         boot: 0xb007,
@@ -78,9 +80,11 @@ async fn start(tls: Arc<Tls>) -> Served {
         link,
         events: sender,
         told: Mutex::new(None),
+        cluster: Mutex::new(None),
+        discovery: Arc::clone(&discovery),
     };
     tokio::spawn(serve(listener, Arc::new(control)));
-    Served { at, told, events }
+    Served { at, told, events, discovery }
 }
 
 /// What comes back for a request, as far as anything does.
@@ -163,4 +167,27 @@ async fn the_sidecar_remembers_what_it_was_told_and_refuses_what_is_not_for_it()
     let fence = request("POST", FENCE, r#"{"boot": "b007"}"#);
     assert!(exchange(served.at, &tls, &fence).await.starts_with("HTTP/1.1 200 "));
     assert!(matches!(served.events.try_recv(), Ok(Event::Fence)));
+}
+
+#[tokio::test]
+async fn clients_are_told_where_the_pair_is() {
+    let ca = authority();
+    let (sidecar, operator) = (files(&ca, SIDECAR_NAME), files(&ca, OPERATOR_NAME));
+    let served = start(load(sidecar.path())).await;
+    let tls = load(operator.path());
+    let cluster = |host: &str, nodes: usize| {
+        let node = format!(r#"{{"host": "{host}", "address": "fd00::1", "port": 11211}}"#);
+        request("PUT", CLUSTER, &format!(r#"{{"version": 7, "nodes": [{}]}}"#, vec![node; nodes].join(",")))
+    };
+    for bad in [cluster("", 1), cluster("a b", 1), cluster("a|b", 1), cluster("a\\n", 1), cluster("a", 9)] {
+        assert!(exchange(served.at, &tls, &bad).await.starts_with("HTTP/1.1 400 "));
+    }
+    assert!(served.discovery.answer().is_none());
+    assert!(exchange(served.at, &tls, &cluster("web-0", 1)).await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(&*served.discovery.answer().unwrap(), b"CONFIG cluster 0 22\r\n7\nweb-0|fd00::1|11211\n\r\nEND\r\n");
+    let answer = exchange(served.at, &tls, &request("GET", STATUS, "")).await;
+    let told = serde_json::from_str::<Status>(body(&answer)).unwrap().cluster.unwrap();
+    assert_eq!((told.version, told.nodes.len()), (7, 1));
+    assert!(exchange(served.at, &tls, &cluster("web-0", 0)).await.starts_with("HTTP/1.1 200 "));
+    assert!(served.discovery.answer().is_none());
 }

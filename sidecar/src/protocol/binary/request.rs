@@ -200,12 +200,14 @@ pub(in crate::protocol) fn parse<'a>(input: &'a [u8], limits: &Limits, sasl: Sas
     let Some(left) = lengths.body.checked_sub((lengths.extras + lengths.key) as u32) else {
         return Parsed::Close(Farewell::Binary { tag, status: Status::Unknown });
     };
-    let most = match limits.dialect {
-        Dialect::Modern => MAX_BODY,
-        // It counts in signed numbers: what is more has no defined answer.
-        Dialect::Legacy => i32::MAX as u32 - 2,
+    // It counts in signed numbers: what is more has no defined answer where it is the length of a value, and else none is
+    // thrown away.
+    let negative = limits.dialect == Dialect::Legacy && lengths.body > i32::MAX as u32 - 2;
+    let too_long = match limits.dialect {
+        Dialect::Modern => lengths.body > MAX_BODY,
+        Dialect::Legacy => negative && (matches!(tag.verb(), Some(Verb::Store(_))) || sasl != Sasl::Off),
     };
-    if lengths.body > most {
+    if too_long {
         return Parsed::Close(Farewell::Binary { tag, status: Status::Invalid });
     }
     let always = matches!(tag.verb(), Some(Verb::Version | Verb::SaslList | Verb::SaslAuth | Verb::SaslStep));
@@ -219,7 +221,7 @@ pub(in crate::protocol) fn parse<'a>(input: &'a [u8], limits: &Limits, sasl: Sas
     let refused = |status, swallow| whole(Command::Refused(status), swallow);
     let Some(verb) = tag.verb() else {
         // memcached throws away as many bytes as the body has, behind the key.
-        return refused(Status::Unknown, u64::from(lengths.body));
+        return refused(Status::Unknown, if negative { 0 } else { u64::from(lengths.body) });
     };
     if !belong(verb, lengths) {
         return Parsed::Close(Farewell::Binary { tag, status: Status::Invalid });
@@ -253,6 +255,7 @@ pub(in crate::protocol) fn parse<'a>(input: &'a [u8], limits: &Limits, sasl: Sas
                 _ => Command::Sasl(Claim::Step { response }),
             };
             let swallowed = match left {
+                _ if negative => return refused(Status::Unknown, 0),
                 _ if sasl == Sasl::Off => Command::Refused(Status::Unknown),
                 _ if key.len() > sasl::MAX_MECHANISM => Command::Refused(Status::Invalid),
                 ..=sasl::MAX_RESPONSE => {
