@@ -16,7 +16,7 @@ const MIB: usize = 1 << 20;
 const CONNECTION: usize = 6 * KIB;
 /// What the table keeps of an entry beside the state file: its place in the index, in a list and among the free ones.
 const ENTRY: usize = 72;
-/// What TLS adds to a client connection: keys (measured: 8 to 10 KiB), a record that has come in part, one that waits to go
+/// What TLS adds to a client connection: keys, a record that has come in part, one that waits to go
 /// is counted among the buffers of clients.
 const TLS_CONNECTION: usize = 28 * KIB;
 /// A TLS handshake under way.

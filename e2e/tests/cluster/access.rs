@@ -1,6 +1,7 @@
 //! Who may use the cache: users and certificates for clients out of Secrets, which change, and where clients find both replicas.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::{LATER, OPERATOR, Operator, Pair, Space, run_beside, wait_until};
@@ -11,6 +12,9 @@ use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
+
+/// More than an answer takes.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// Makes or changes a Secret.
 async fn secret(space: &Space, name: &str, kind: &str, data: Value) -> Result<()> {
@@ -38,7 +42,8 @@ async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &
     stream.flush().await?;
     let (mut all, mut chunk) = (Vec::new(), [0; 4096]);
     while !all.ends_with(end.as_bytes()) {
-        let len = stream.read(&mut chunk).await?;
+        let read = tokio::time::timeout(ANSWER, stream.read(&mut chunk)).await;
+        let len = read.with_context(|| format!("only {:?}", String::from_utf8_lossy(&all)))??;
         ensure!(len > 0, "closed after {:?}", String::from_utf8_lossy(&all));
         all.extend_from_slice(&chunk[..len]);
     }
@@ -94,7 +99,7 @@ async fn users_and_certificates_come_from_secrets_and_are_renewed_without_a_rest
         ensure!(ask(&pair, 0, &first, "two", &[]).await? == ["CLIENT_ERROR authentication failure\r\n"]);
         ensure!(ask(&pair, 0, &second, "one", &[]).await.is_err(), "another CA");
         wait_until("the value and the addresses on the other replica", LATER, async || {
-            let requests = [("get key\r\n", "END\r\n"), ("config get cluster\r\n", "\r\n\r\nEND\r\n")];
+            let requests = [("get key\r\n", "END\r\n"), ("config get cluster\r\n", "\n\r\nEND\r\n")];
             let answers = ask(&pair, 1, &first, "one", &requests).await?;
             let found = answers.get(2).context("no answer")?;
             ensure!(answers[1].contains("value"), "{answers:?}");

@@ -35,3 +35,9 @@ fn a_stream_behind_a_refused_stream() -> Result<()> {
         Case::new("19", "watch behind watch").ask("watch nonsense\r\nwatch nonsense\r\nlru_crawler metadump x\r\n");
     differs("known-stream", case.one_segment())
 }
+
+#[test]
+#[ignore = "memcached forgets that the key of a counter it makes or replaces came in base64; the sidecar does not ask for such keys"]
+fn a_binary_key_that_memcached_forgets() -> Result<()> {
+    differs("known-key", Case::new("22", "a counter with a binary key").ask("ma AAEC b N0 J41\r\nmg AAEC b v k\r\n"))
+}

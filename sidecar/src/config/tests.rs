@@ -290,7 +290,7 @@ fn help_and_version_are_texts() {
 #[test]
 fn the_reference_has_every_flag() {
     let text = markdown();
-    assert_eq!(text.lines().filter(|line| line.starts_with("| `--")).count(), 23);
+    assert_eq!(text.lines().filter(|line| line.starts_with("| `--")).count(), 24);
     assert!(text.contains("| `--backlog BYTES` | `RMC_BACKLOG` | 64m |"), "{text}");
     assert!(text.contains("| `--threads N` | `RMC_THREADS` | as many as there are cores | Worker threads"), "{text}");
 }

@@ -49,6 +49,17 @@ pub struct Hidden {
     pub miss: Box<[u8]>,
 }
 
+/// The end of an item that `mg` touches or makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends {
+    /// The new end by `T`.
+    pub touch: Option<Expiry>,
+    /// The end of an item that was not there.
+    pub created: Expiry,
+    /// Such an item has a binary key.
+    pub binary: bool,
+}
+
 /// See [`Expected`].
 #[derive(Debug)]
 pub enum What {
@@ -148,12 +159,8 @@ pub enum What {
     MetaTouch {
         /// The write; its record only carries the key.
         hold: Hold,
-        /// The new end by `T`.
-        touch: Option<Expiry>,
-        /// The end of an item that was not there.
-        created: Expiry,
-        /// Such an item has a binary key.
-        binary: bool,
+        /// When the item ends.
+        ends: Box<Ends>,
         /// How it is passed on.
         passing: Passing,
     },

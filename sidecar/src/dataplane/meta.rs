@@ -5,7 +5,7 @@
 //! tell what the item is then, the item is read back.
 
 use super::answer::To;
-use super::expect::{Hidden, Hold, SessionId, What};
+use super::expect::{Ends, Hidden, Hold, SessionId, What};
 use super::peek::Staling;
 use super::reply::{Batch, meta, record_key};
 use super::request::{private, touch_record};
@@ -17,7 +17,7 @@ use crate::protocol::limits::MAX_KEY;
 use crate::protocol::reply;
 use crate::protocol::response::{Meta, MetaCode, Response};
 use crate::protocol::{MetaRequest, MetaVerb, encode};
-use crate::replication::record::{Expiry, Marks, Record};
+use crate::replication::record::{Marks, Record};
 
 /// How the answer to a meta command is passed on.
 #[derive(Debug)]
@@ -142,9 +142,12 @@ impl Worker {
         request.write_to(&mut self.upstream, vivify, true);
         let hold = self.record(hold, &Record::Delete { key, version: hold.version });
         let expiry = |exptime: i32| self.shared.expiry_of(i64::from(exptime), now);
-        let touch = request.exptime(b'T').map(expiry);
-        let created = expiry(request.first_exptime());
-        self.expect(id, What::MetaTouch { hold, touch, created, binary: request.is_binary(), passing });
+        let ends = Ends {
+            touch: request.exptime(b'T').map(expiry),
+            created: expiry(request.first_exptime()),
+            binary: request.is_binary(),
+        };
+        self.expect(id, What::MetaTouch { hold, ends: Box::new(ends), passing });
         Ok(())
     }
 
@@ -280,10 +283,10 @@ impl Worker {
         id: SessionId,
         response: &Response<'_>,
         batch: &mut Batch<'_>,
-        what: (Hold, Option<Expiry>, Expiry, bool, Passing),
+        (hold, ends, passing): (Hold, Ends, Passing),
         now: Now,
     ) -> Result<(), UpstreamError> {
-        let (hold, touch, created, binary, passing) = what;
+        let Ends { touch, created, binary } = ends;
         match response {
             Response::Meta(meta) if matches!(meta.code, MetaCode::Value | MetaCode::Header) => {
                 let item = meta.flags.cas().map(Version::of_item).ok_or(UpstreamError::Unexpected)?;

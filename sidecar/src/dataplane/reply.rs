@@ -152,8 +152,8 @@ impl Worker {
             What::MetaRead { record, hide, passing } => {
                 self.meta_read_answered(id, response, batch, (record, hide, passing))?;
             }
-            What::MetaTouch { hold, touch, created, binary, passing } => {
-                self.meta_touched(id, response, batch, (hold, touch, created, binary, passing), now)?;
+            What::MetaTouch { hold, ends, passing } => {
+                self.meta_touched(id, response, batch, (hold, *ends, passing), now)?;
             }
             What::MetaStore { hold, drops, passing } => {
                 self.meta_stored(id, response, batch, (hold, drops, passing))?;
