@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`users`] | PURE: reads the file, compares |
 //! | [`gate`] | PURE: the users as they are now, for all workers |
-//! | [`file`] | I/O: loads the file, and again when it changes |
+//! | [`mod@file`] | I/O: loads the file, and again when it changes |
 
 pub mod file;
 pub mod gate;
