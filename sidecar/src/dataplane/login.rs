@@ -2,13 +2,10 @@
 
 use super::expect::{SessionId, What};
 use super::worker::Worker;
-use crate::protocol::binary::Sasl;
+use crate::protocol::binary::{MAGIC, Sasl};
 use crate::protocol::login::{self, Login};
 use crate::protocol::reply::{self, Farewell};
 use crate::protocol::{Limits, Parser};
-
-/// First byte of a request of the binary protocol.
-const BINARY_REQUEST: u8 = 0x80;
 
 /// Whether a client may use the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +38,7 @@ impl Worker {
         match (session.entry, input.first()) {
             (Entry::Open, _) => return Progress::Parser,
             // The binary protocol has commands of its own to say who one is, and lets nobody else in.
-            (Entry::Unknown, Some(&BINARY_REQUEST)) => {
+            (Entry::Unknown, Some(&MAGIC)) => {
                 session.entry = Entry::Open;
                 session.parser.set_sasl(Sasl::Locked);
                 return Progress::Parser;

@@ -349,9 +349,7 @@ impl Worker {
                     MetaCode::NotStored | MetaCode::Exists | MetaCode::NotFound => self.release_front(hold),
                     _ => return Err(UpstreamError::Unexpected),
                 }
-                if !passing.quiet || meta.code != MetaCode::Header {
-                    self.put_meta(id, meta, 0, &passing);
-                }
+                self.put_result(id, meta, &passing);
             }
             Response::Error { line } => {
                 match drops && line.starts_with(b"SERVER_ERROR") {
@@ -380,9 +378,7 @@ impl Worker {
             MetaCode::NotFound | MetaCode::Exists => self.release_front(hold),
             _ => return Err(UpstreamError::Unexpected),
         }
-        if !passing.quiet || meta.code != MetaCode::Header {
-            self.put_meta(id, meta, 0, &passing);
-        }
+        self.put_result(id, meta, &passing);
         Ok(())
     }
 
@@ -442,6 +438,13 @@ impl Worker {
             false => self.put_meta(id, meta, 0, &Passing { strip_cas: false, quiet: false, key: None }),
         }
         Ok(())
+    }
+
+    /// What became of a write, unless a quiet client knows it.
+    pub(super) fn put_result(&mut self, id: SessionId, meta: &Meta<'_>, passing: &Passing) {
+        if !passing.quiet || meta.code != MetaCode::Header {
+            self.put_meta(id, meta, 0, passing);
+        }
     }
 
     pub(super) fn put_meta(&mut self, id: SessionId, meta: &Meta<'_>, len: usize, passing: &Passing) {

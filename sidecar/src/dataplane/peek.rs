@@ -89,9 +89,7 @@ impl Worker {
             }
             _ => return Err(UpstreamError::Unexpected),
         }
-        if !passing.quiet || meta.code != MetaCode::Header {
-            self.put_meta(id, meta, 0, &passing);
-        }
+        self.put_result(id, meta, &passing);
         Ok(())
     }
 

@@ -116,16 +116,26 @@ impl Stream {
         if let Self::Tls(stream) = self {
             return stream.try_read(into);
         }
-        let mut read = None;
+        let room = into.len();
+        self.try_read_with(room, |fd| rustix::io::read(fd, into))
+    }
+
+    /// Reads by `read`, which has so much room.
+    fn try_read_with(
+        &self,
+        room: usize,
+        read: impl FnOnce(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+    ) -> io::Result<Option<usize>> {
+        let mut done = None;
         let tried = self.try_io(Interest::READABLE, |fd| {
-            let len = rustix::io::read(fd, &mut *into)?;
-            read = Some(len);
+            let len = read(fd)?;
+            done = Some(len);
             // Less than there was room for: nothing is left, and saying so saves the call that would find that out.
-            if len > 0 && len < into.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            if len > 0 && len < room { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
-        match (read, tried) {
+        match (done, tried) {
             (None, Err(error)) if !passing(&error) => Err(error),
-            (read, _) => Ok(read),
+            (done, _) => Ok(done),
         }
     }
 
@@ -134,17 +144,8 @@ impl Stream {
     /// # Errors
     /// The connection is broken, or of TLS, which has no bytes to read before they are decrypted.
     pub fn try_append(&self, into: &mut Vec<u8>) -> io::Result<Option<usize>> {
-        let mut read = None;
         let room = into.capacity() - into.len();
-        let tried = self.try_io(Interest::READABLE, |fd| {
-            let len = rustix::io::read(fd, rustix::buffer::spare_capacity(into))?;
-            read = Some(len);
-            if len > 0 && len < room { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-        });
-        match (read, tried) {
-            (None, Err(error)) if !passing(&error) => Err(error),
-            (read, _) => Ok(read),
-        }
+        self.try_read_with(room, |fd| rustix::io::read(fd, rustix::buffer::spare_capacity(into)))
     }
 
     /// Writes as much as the socket takes; less than all means that it is full, and the rest must be offered again.
