@@ -10,8 +10,10 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 export RMC_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/replicated-memcached
 export CARGO_TARGET_DIR ?= $(RMC_CACHE)/target
 
-# how long `make fuzz` and `make test` run each fuzz target, seconds
-export FUZZ_SECONDS ?= 60
+# how long `make test` runs each kind of fuzzing, seconds
+export FUZZ_SECONDS ?= 20
+# that of `make fuzz`; not for the scripts, since bash has a variable of that name
+unexport SECONDS
 # how many histories `make simulate` and `make test` play
 export RMC_SIM_HISTORIES ?= 20000
 
@@ -79,9 +81,13 @@ test-pairs: tools ## Pairs of real processes against real memcached: differentia
 bench: build ## The table of speed against plain memcached, as ratios of one run
 	target/release/e2e bench
 
+.PHONY: bench-kind
+bench-kind: tools ## The table in Kubernetes: a pair of pods beside a memcached in a pod, on the cluster that is up or one for it
+	@scripts/bench-kind.sh
+
 .PHONY: fuzz
-fuzz: tools ## Fuzz every decoder of bytes from outside for FUZZ_SECONDS (default 60)
-	fuzz/run.sh "$(FUZZ_SECONDS)"
+fuzz: tools ## SECONDS=n (default 60): fuzz all decoders, then compare random requests with memcached as long
+	@scripts/fuzz.sh "$(or $(SECONDS),60)"
 
 .PHONY: generate
 generate: tools ## Write the CRD, the chart's copy, docs/fields.md and docs/flags.md from the programs

@@ -55,11 +55,6 @@ else
     skip "the tests in Kubernetes" "$why"
 fi
 
-say "fuzzing"
-if command -v c++ >/dev/null; then
-    fuzz/run.sh "${FUZZ_SECONDS:-60}"
-else
-    skip "fuzzing" "no C++ compiler for libFuzzer; on Debian: apt-get install g++"
-fi
+scripts/fuzz.sh "${FUZZ_SECONDS:-20}"
 
 say "all passed"

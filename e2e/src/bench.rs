@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use report::Report;
-use servers::Servers;
+use servers::{Running, Servers};
 
 /// What to measure, and how long.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,6 +34,12 @@ pub struct Options {
     /// Worker threads of each sidecar and of each memcached
     #[arg(long, default_value_t = 2)]
     pub threads: usize,
+    /// A memcached that runs already, to be compared with --ours in place of servers of its own: HOST:PORT
+    #[arg(long, value_name = "HOST:PORT", requires = "ours")]
+    pub direct: Option<String>,
+    /// A replica of a pair that runs already
+    #[arg(long, value_name = "HOST:PORT", requires = "direct")]
+    pub ours: Option<String>,
     /// End with exit code 1 if a target is missed
     #[arg(long)]
     pub strict: bool,
@@ -41,8 +47,14 @@ pub struct Options {
 
 impl Options {
     fn quick(&self) -> bool {
-        self.quick || std::env::var("QUICK").is_ok_and(|value| !value.is_empty() && value != "0")
+        is_quick(self.quick)
     }
+}
+
+/// Whether to be quick: as the flag says, or QUICK in the environment.
+#[must_use]
+pub fn is_quick(flag: bool) -> bool {
+    flag || std::env::var("QUICK").is_ok_and(|value| !value.is_empty() && value != "0")
 }
 
 /// The sizes that follow from the options.
@@ -80,6 +92,12 @@ impl Plan {
 pub fn run(options: &Options) -> Result<bool> {
     let plan = Plan::new(options);
     let started = Instant::now();
+    if let (Some(direct), Some(ours)) = (&options.direct, &options.ours) {
+        let mut report = Report::printed(options);
+        report.line(&format!("memcached at {direct}, a replica of a pair at {ours}"));
+        compare::all(&plan, &Running::find(direct, ours)?, &mut report)?;
+        return report.finish();
+    }
     let mut report = Report::new(options)?;
     let mut servers = Servers::start(options.threads)?;
     report.line(&servers.describe());

@@ -1,8 +1,10 @@
 //! Packets of the binary protocol, for tests: any bytes can be made, and what is received is taken as it came.
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
+use crate::latin1;
 
 /// Bytes of a header.
 pub const HEADER: usize = 24;
@@ -49,32 +51,56 @@ pub mod opcode {
 }
 
 /// A request, or an answer.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packet {
     /// 0x80 of a request, 0x81 of an answer
+    #[serde(default = "request", skip_serializing_if = "is_request")]
     pub magic: u8,
     /// what is asked
     pub opcode: u8,
     /// what is added to the true length of the key in the header
+    #[serde(default, skip_serializing_if = "is_default")]
     pub key_off: i32,
     /// the same for the extras
+    #[serde(default, skip_serializing_if = "is_default")]
     pub extras_off: i32,
     /// the same for the body
+    #[serde(default, skip_serializing_if = "is_default")]
     pub body_off: i64,
     /// byte 5
+    #[serde(default, skip_serializing_if = "is_default")]
     pub data_type: u8,
     /// of an answer; a request may have anything here
+    #[serde(default, skip_serializing_if = "is_default")]
     pub status: u16,
     /// comes back
+    #[serde(default, skip_serializing_if = "is_default")]
     pub opaque: u32,
     /// 0: none
+    #[serde(default, skip_serializing_if = "is_default")]
     pub cas: u64,
     /// flags, exptime, numbers
+    #[serde(default, with = "latin1", skip_serializing_if = "is_default")]
     pub extras: Vec<u8>,
     /// the key
+    #[serde(default, with = "latin1", skip_serializing_if = "is_default")]
     pub key: Vec<u8>,
     /// the value, or the text of an error
+    #[serde(default, with = "latin1", skip_serializing_if = "is_default")]
     pub value: Vec<u8>,
+}
+
+/// The magic of a request.
+fn request() -> u8 {
+    0x80
+}
+
+fn is_request(magic: &u8) -> bool {
+    *magic == request()
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl std::fmt::Debug for Packet {
@@ -102,7 +128,7 @@ impl Packet {
     /// A request without anything.
     pub fn new(opcode: u8) -> Self {
         Packet {
-            magic: 0x80,
+            magic: request(),
             opcode,
             key_off: 0,
             extras_off: 0,

@@ -11,6 +11,7 @@
 mod access;
 mod application;
 mod audit;
+pub mod bench;
 pub mod demo;
 mod exec;
 mod faults;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use e2e::differential::fuzz;
 use e2e::memcached::{self, Suite};
 use e2e::{application, bench, cluster, demo};
 
@@ -28,6 +29,14 @@ enum Arguments {
     Client(application::Action),
     /// Measure what the pair costs, as ratios to memcached itself
     Bench(bench::Options),
+    /// The same in the cluster of KUBECONFIG: a pair beside a memcached in a pod, under load from a third
+    BenchCluster {
+        /// Fewer and shorter rounds. Also by QUICK=1 in the environment
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Ask memcached and a memcached behind the sidecar the same at random until an answer differs; show the smallest case
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +61,11 @@ fn run(arguments: Arguments) -> Result<()> {
         Arguments::Client(action) => application::run(&action),
         Arguments::Bench(options) => {
             anyhow::ensure!(bench::run(&options)?, "targets were missed");
+            Ok(())
+        }
+        Arguments::BenchCluster { quick } => wait_for(cluster::bench::run(bench::is_quick(quick))),
+        Arguments::Fuzz(options) => {
+            anyhow::ensure!(fuzz::run(&options)?, "a difference was found");
             Ok(())
         }
     }

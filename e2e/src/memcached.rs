@@ -9,7 +9,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail, ensure};
 
 /// The script that unpacks Debian's packages; part of this program so that it works without the checkout.
-const UNPACK: &str = include_str!("../memcached-debian.sh");
+const UNPACK: &str = include_str!("../debian.sh");
 
 /// Older ones lack what the sidecar depends on (the meta flags that set and show versions).
 pub const OLDEST: Version = Version(1, 6, 27);
@@ -120,14 +120,14 @@ fn debian(suite: Suite) -> Result<Executable> {
     Ok(found)
 }
 
-/// Unpacks `program` (memcached or nutcracker) of a suite of Debian into the cache; returns the wrapper that starts it.
+/// Unpacks `program` of a suite of Debian into the cache, one that the script knows; returns the wrapper that starts it.
 pub fn unpack(suite: Suite, program: &str) -> Result<PathBuf> {
     let suite = match suite {
         Suite::Forky => "forky",
         Suite::Trixie | Suite::Path | Suite::Any => "trixie",
     };
     let output = Command::new("sh")
-        .args(["-c", UNPACK, "memcached-debian.sh", suite, program])
+        .args(["-c", UNPACK, "debian.sh", suite, program])
         .stderr(std::process::Stdio::inherit())
         .output()
         .context("cannot start sh")?;

@@ -6,13 +6,17 @@
 #                     data, network, mounts and processes, so that it touches no other daemon and ends without a trace
 #   docker.sh check   says why this machine cannot have one, and fails; nothing is started or installed
 #   docker.sh down    ends ours, with all it runs; a daemon of somebody else is left alone
+#
+# Ours keeps nothing but images from one start to the next, in the cache.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 NETNS=rmc-docker
 # from the range for benchmarks (RFC 2544), which no network uses
 HOST_ADDRESS=198.18.211.1
 DOCKER_ADDRESS=198.18.211.2
-DATA=$CLUSTER/docker
+DATA=$RMC_CACHE/docker
+# there while no daemon works in DATA and the last one ended in order: what a killed one leaves is not used again
+WHOLE=$RMC_CACHE/docker.whole
 
 # The pid of our daemon's first process, if it runs: everything else is in its pid namespace and ends with it.
 daemon_pid() {
@@ -74,8 +78,9 @@ inotify_down() {
 
 start() {
     local runtime=() pid=
-    debian_packages dockerd:docker.io ip:iproute2 iptables:iptables nsenter:util-linux tini:tini
-    mkdir -p "$DATA" "$RUN"
+    debian_packages dockerd:docker.io pgrep:procps ip:iproute2 iptables:iptables nsenter:util-linux tini:tini
+    mkdir -p "$DATA" "$RUN" "$LOGS"
+    rm -f "$WHOLE"
     network_up
     inotify_up
     # CAP_SYS_RESOURCE, bit 24: without it runc fails to start privileged containers
@@ -105,20 +110,44 @@ start() {
     return 1
 }
 
+# ended PID TENTHS: waits so many tenths of a second for its end
+ended() {
+    local tries
+    for tries in $(seq "$2"); do
+        [ -d "/proc/$1" ] || return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+# Removes all but the images that have a name, and ends the daemon in order.
+stop_in_order() {
+    local child containers
+    local -x DOCKER_HOST=unix://$RUN/docker.sock
+    timeout 10 docker info >/dev/null 2>&1 || return 1
+    mapfile -t containers < <(docker ps --all --quiet)
+    [ ${#containers[@]} = 0 ] || timeout 60 docker rm --force --volumes "${containers[@]}" || return 1
+    timeout 60 docker system prune --force --volumes || return 1
+    child=$(pgrep -P "$1") || return 1
+    kill -TERM "$child"
+    ended "$1" 150
+}
+
 stop() {
     local pid tries
     if pid=$(daemon_pid); then
-        kill -TERM "$pid" 2>/dev/null || true
-        # containers are gone with the process namespace: nothing to wait for but the processes themselves
-        kill -KILL "$pid" 2>/dev/null || true
-        for tries in $(seq 100); do
-            [ -d "/proc/$pid" ] || break
-            sleep 0.1
-        done
+        if stop_in_order "$pid"; then
+            touch "$WHOLE"
+        else
+            # everything it runs ends with its process namespace
+            kill -KILL "$pid" 2>/dev/null || true
+            ended "$pid" 100 || true
+        fi
     fi
     network_down
     inotify_down
     rm -rf "$RUN"
+    [ ! -e "$WHOLE" ] || return 0
     for tries in $(seq 50); do
         rm -rf "$DATA" 2>/dev/null && break # mounts of the dying namespace may hold it for a moment
         sleep 0.2

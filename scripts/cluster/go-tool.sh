@@ -28,7 +28,7 @@ if [ ! -d "$final" ]; then
     (
         cd "e2e/tools/$module" || exit
         CGO_ENABLED=0 GOFLAGS="-buildvcs=false -mod=readonly" GOWORK=off \
-            nice go build -trimpath -ldflags "$flags" -o "$work/" "$what" >&2
+            nice go build -v -trimpath -ldflags "$flags" -o "$work/" "$what" >&2
     )
     chmod 755 "$work"
     mv -T "$work" "$final" 2>/dev/null || [ -d "$final" ] || die "cannot write $final"

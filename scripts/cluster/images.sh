@@ -3,6 +3,7 @@
 #
 #   images.sh                 builds, prints the sizes, loads
 #   images.sh --build-only    no cluster is needed, only docker
+#   images.sh --load-only     what was built
 #   images.sh --push REGISTRY the same, and pushes those of sidecar and operator, as REGISTRY/replicated-memcached/NAME
 #
 # The base of our images is the C library of this machine's distribution, unpacked from its packages, since the
@@ -19,6 +20,7 @@ CONTEXT=$CLUSTER/images
 # image and package of the workspace; the program is the package's only one
 OURS=(sidecar:memcached-sidecar operator:memcached-operator e2e:e2e)
 BASE=${IMAGE_BASE:-replicated-memcached/base:$(. /etc/os-release && echo "${VERSION_CODENAME:-$ID}")}
+PACKAGES=(libc6 libgcc-s1 ca-certificates)
 
 # As the other builds of each profile do it (make build, make test): what they built is not built again.
 programs() {
@@ -42,21 +44,29 @@ link_usr() {
     rm -rf "$1"/usr/share/{doc,man,locale,lintian,bug} "$1"/usr/lib/*/gconv "$1"/usr/lib/systemd "$1"/usr/share/memcached
 }
 
+# made_of IMAGE: the key of what it was made of here, empty for an image of somebody else; fails if there is no such image
+made_of() {
+    docker image inspect --format '{{with .Config.Labels}}{{index . "made-of"}}{{end}}' "$1" 2>/dev/null
+}
+
 base() {
-    local root=$CONTEXT/base/root downloads=$CONTEXT/base/downloads package
-    if docker image inspect "$BASE" >/dev/null 2>&1; then
-        echo "$BASE is there"
-        return
-    fi
+    local root=$CONTEXT/base/root downloads=$CONTEXT/base/downloads package key
     if [ -n "${IMAGE_BASE:-}" ]; then
-        docker pull "$BASE"
+        docker image inspect "$BASE" >/dev/null 2>&1 || docker pull "$BASE"
+        echo "$BASE"
         return
     fi
     command -v apt-get >/dev/null || die "no apt-get here: set IMAGE_BASE to an image with this machine's C library"
+    # newer packages, of a security update for example, make a new one
+    key=$(key "$SELF" e2e/images/base/Dockerfile "$(apt-cache policy "${PACKAGES[@]}" | grep Candidate)")
+    if [ "$(made_of "$BASE")" = "$key" ]; then
+        echo "$BASE is there"
+        return
+    fi
     rm -rf "$CONTEXT/base"
     mkdir -p "$root" "$downloads"
     chmod 755 "$downloads"
-    (cd "$downloads" && apt-get -o APT::Sandbox::User=root download -q libc6 libgcc-s1 ca-certificates)
+    (cd "$downloads" && apt-get -o APT::Sandbox::User=root download -q "${PACKAGES[@]}")
     for package in "$downloads"/*.deb; do
         dpkg-deb -x "$package" "$root"
     done
@@ -66,23 +76,24 @@ base() {
     rm -rf "$root/usr/share/ca-certificates" "$root/usr/sbin/update-ca-certificates"
     link_usr "$root"
     echo 'nonroot:x:65532:65532::/:/sbin/nologin' >"$root/etc/passwd"
-    docker build --quiet --tag "$BASE" --file e2e/images/base/Dockerfile "$root"
+    docker build --quiet --label "made-of=$key" --tag "$BASE" --file e2e/images/base/Dockerfile "$root"
 }
 
 memcached() {
-    local root=$CONTEXT/memcached
-    if docker image inspect "$MEMCACHED" >/dev/null 2>&1; then
+    local root=$CONTEXT/memcached key found
+    key=$(key "$SELF" e2e/images/memcached/Dockerfile e2e/debian.sh)
+    if found=$(made_of "$MEMCACHED") && [ "${found:-$key}" = "$key" ]; then
         echo "$MEMCACHED is there"
     elif curl --silent --output /dev/null --max-time 5 https://registry-1.docker.io/v2/ && docker pull "$MEMCACHED"; then
         echo "$MEMCACHED of upstream"
     else
         rm -rf "$root"
         mkdir -p "$root"
-        cp -a "$(dirname "$(e2e/memcached-debian.sh forky)")/root/." "$root"
+        cp -a "$(dirname "$(e2e/debian.sh forky)")/root/." "$root"
         link_usr "$root"
         mkdir -p "$root/etc"
         echo 'memcached:x:11211:11211::/:/sbin/nologin' >"$root/etc/passwd"
-        docker build --quiet --tag "$MEMCACHED" --file e2e/images/memcached/Dockerfile "$root"
+        docker build --quiet --label "made-of=$key" --tag "$MEMCACHED" --file e2e/images/memcached/Dockerfile "$root"
     fi
 }
 
@@ -109,6 +120,11 @@ sizes() {
     done
 }
 
+# The control plane runs no pods of ours.
+load() {
+    kind load docker-image --nodes "$(kind get nodes | grep -v control-plane | paste -sd ,)" "${all[@]}"
+}
+
 push() {
     local name image
     for name in sidecar operator; do
@@ -119,27 +135,27 @@ push() {
 }
 
 case "${1:-}" in
-"" | --build-only) ;;
+"" | --build-only | --load-only) ;;
 --push) [ -n "${2:-}" ] || die "usage: images.sh --push REGISTRY" ;;
-*) die "usage: images.sh [--build-only | --push REGISTRY]" ;;
+*) die "usage: images.sh [--build-only | --load-only | --push REGISTRY]" ;;
 esac
-if [ -n "${1:-}" ]; then
-    mkdir -p "$CLUSTER"
-    step "docker" scripts/cluster/docker.sh up
-    use_cluster
-fi
-mkdir -p "$CONTEXT"
 all=("$MEMCACHED")
 for pair in "${OURS[@]}"; do
     all+=("replicated-memcached/${pair%%:*}:$RELEASE")
 done
-step "programs" programs
-step "base image" base
-step "memcached's image" memcached
-step "our images" ours
-sizes "${all[@]}"
+mkdir -p "$CONTEXT"
+if [ "${1:-}" != --load-only ]; then
+    if [ -n "${1:-}" ]; then
+        step "docker" scripts/cluster/docker.sh up
+        use_cluster
+    fi
+    step "programs" programs
+    step "base image" base
+    step "memcached's image" memcached
+    step "our images" ours
+    sizes "${all[@]}"
+fi
 case "${1:-}" in
-"") step "images into the cluster" kind load docker-image "${all[@]}" ;;
+"" | --load-only) step "images into the cluster" load ;;
 --push) step "push to $2" push "$2" ;;
---build-only) ;;
 esac

@@ -32,6 +32,8 @@ if capable && registry_answers && timeout 600 docker pull "$UPSTREAM_NODE"; then
 fi
 
 image=$(e2e/tools/node-image/build.sh --name)
+# those of earlier versions
+docker images --format '{{.Repository}}:{{.Tag}}' "${image%%:*}" | grep -vxF "$image" | xargs --no-run-if-empty docker rmi || true
 archive=$RMC_CACHE/node-image/${image##*:}.tar.zst
 if ! docker image inspect "$image" >/dev/null 2>&1; then
     debian_packages zstd:zstd

@@ -24,18 +24,41 @@ healthy() {
     [ "$ready" = 4 ]
 }
 
+# The images come in while kubeadm waits for one thing or another. Whatever prevents that, they are loaded afterwards.
+load_early() {
+    local node deadline=$((SECONDS + 120))
+    until [ "$(kind get nodes 2>/dev/null | wc -l)" = 4 ]; do
+        [ $SECONDS -lt $deadline ] || return 1
+        sleep 0.5
+    done
+    for node in $(kind get nodes); do
+        until docker exec "$node" ctr version >/dev/null 2>&1; do
+            [ $SECONDS -lt $deadline ] || return 1
+            sleep 0.5
+        done
+    done
+    scripts/cluster/images.sh --load-only
+}
+
 create() {
-    local address port
+    local address port early
+    rm -f "$CLUSTER/loaded"
     kind delete cluster
     read -r address port <<<"$(api)"
     sed -e "s#@API_ADDRESS@#$address#" -e "s#@API_PORT@#$port#" -e "s#@AUDIT_POLICY@#$PWD/e2e/audit-policy.yaml#" e2e/kind.yaml \
         >"$CLUSTER/kind.yaml"
-    kind create cluster --image "$IMAGE" --config "$CLUSTER/kind.yaml" --wait 180s
+    load_early >"$LOGS/early.log" 2>&1 && touch "$CLUSTER/loaded" &
+    early=$!
+    if ! kind create cluster --image "$IMAGE" --config "$CLUSTER/kind.yaml"; then
+        kill "$early"
+        return 1
+    fi
+    wait
     echo "created"
 }
 
 settle() {
-    kubectl wait --for=condition=Ready node --all --timeout=120s
+    kubectl wait --for=condition=Ready node --all --timeout=180s
     kubectl -n kube-system rollout status deployment/coredns --timeout=120s
     echo "$WANTED" >"$CLUSTER/key"
     kubectl get nodes --no-headers -L topology.kubernetes.io/zone | awk '{print $1, $2, $5, $6}'
@@ -44,7 +67,7 @@ settle() {
 
 help "$@"
 alone
-start=$SECONDS
+start=$SECONDS fresh=
 if [ "${1:-}" != --images ]; then
     mkdir -p "$CLUSTER"
     step "kind, kubectl, helm" scripts/cluster/clients.sh
@@ -56,12 +79,18 @@ if [ "${1:-}" != --images ]; then
     if healthy; then
         echo "== the cluster is up"
     else
+        scripts/cluster/images.sh --build-only 9>&-
         step "cluster" create
-        step "nodes" settle
+        fresh=1
     fi
 else
     use_cluster
 fi
-scripts/cluster/images.sh 9>&-
+if [ -n "$fresh" ]; then
+    [ -e "$CLUSTER/loaded" ] || scripts/cluster/images.sh --load-only 9>&-
+    step "nodes" settle
+else
+    scripts/cluster/images.sh 9>&-
+fi
 echo "== all: $((SECONDS - start)) s. To use it:"
 scripts/cluster/env.sh

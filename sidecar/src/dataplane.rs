@@ -8,8 +8,10 @@
 pub mod answer;
 pub mod discovery;
 pub mod expect;
+pub(crate) mod item;
 pub mod login;
 mod meta;
+mod odd_keys;
 mod peek;
 pub mod queue;
 pub mod session;

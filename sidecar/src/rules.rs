@@ -64,6 +64,22 @@ pub enum Rule {
     RemainingLife,
     /// A set that memcached refused is a delete.
     FailedSetIsDelete,
+    /// A stale mark is set on both sides.
+    StaleTravels,
+    /// A win token that a client got is given away on both sides.
+    TokenTravels,
+    /// That is so for an item without an end, too.
+    EndlessTokenTravels,
+    /// A win token is told of behind the write of its item.
+    TokenFollowsItsItem,
+    /// Who takes the other side's later end of an item tells it.
+    AgreedEndIsTold,
+    /// Nobody else writes between an item of the peer and its marks.
+    MarksAreExclusive,
+    /// A win token that a read of ours took is given back.
+    TokenGivenBack,
+    /// An item that a read makes is logged.
+    VivifyIsWrite,
 }
 
 /// Which rules are broken. Without the feature `simulation` none can be.

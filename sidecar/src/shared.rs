@@ -141,6 +141,12 @@ impl Shared {
         self.low[party.index()].store(oldest.map_or(IDLE, Version::raw), Ordering::SeqCst);
     }
 
+    /// Whether the write of this version may be one of ours that is not in the journal yet.
+    pub fn may_be_in_flight(&self, version: Version) -> bool {
+        version.replica() == self.clock.replica().get()
+            && self.low.iter().any(|low| low.load(Ordering::SeqCst) <= version.raw())
+    }
+
     /// A version up to which every write of ours is in the journal.
     pub fn watermark(&self, now: Now) -> Version {
         let fresh = self.next_version(now);

@@ -121,7 +121,7 @@ fn versions_and_values_come_back() {
                     encode::store(out, &stored);
                     encode::read_back(out, key);
                     encode::touch(out, key, 0, false);
-                    encode::probe(out, key);
+                    encode::read_value(out, key, None);
                     encode::inspect(out, key);
                     encode::get(out, true, [key]);
                 },
@@ -135,8 +135,13 @@ fn versions_and_values_come_back() {
                             assert!((98..=100).contains(&meta.flags.ttl().expect("a life")));
                             assert_eq!(meta.flags.cas(), Some(VERSION));
                         }
-                        (3 | 4, Response::Meta(meta)) => {
+                        (3, Response::Meta(meta)) => {
                             assert_eq!(meta.code, MetaCode::Header);
+                            assert_eq!(meta.flags.cas(), Some(VERSION));
+                        }
+                        (4, Response::Meta(meta)) => {
+                            assert_eq!(meta.value, Some(stored.value));
+                            assert_eq!(meta.flags.client_flags(), Some(u32::MAX));
                             assert_eq!(meta.flags.cas(), Some(VERSION));
                         }
                         (5, Response::Meta(meta)) => {
@@ -165,7 +170,7 @@ fn misses_counters_and_deletes() {
         let misses = connection.codes(|out| {
             encode::read_back(out, b"k");
             encode::touch(out, b"k", 5, false);
-            encode::probe(out, b"k");
+            encode::read_value(out, b"k", Some(5));
             encode::inspect(out, b"k");
             encode::delete(out, b"k", None);
             encode::delete(out, b"k", Some(5));

@@ -359,6 +359,20 @@ fn meta_sets() {
     });
 }
 
+/// A line is refused for a word that is none, unless that stands behind more words than memcached looks at.
+#[test]
+fn meta_words_that_are_none_behind_many() {
+    each_release(&[], MIB, |pair| {
+        let mut inputs = Vec::new();
+        for head in ["mg k", "md k", "ma k", "me k", "ms k 0", "ms k", "ms k x"] {
+            for before in 0..26 {
+                inputs.push(format!("{head}{} -\r\n\r\n", " b".repeat(before)));
+            }
+        }
+        check_all(pair, inputs);
+    });
+}
+
 /// The exact bound of an item for `ms`, with plain and binary keys, in every mode: what is too large drops the old value.
 #[test]
 fn meta_item_size_bound() {
@@ -383,10 +397,23 @@ fn meta_item_size_bound() {
 #[test]
 fn random_lines() {
     let cases = std::env::var("PROPTEST_CASES").map_or(500, |cases| cases.parse().expect("a number"));
+    // memcached answers such a line with an error, but makes the item first: known, and told in the README
+    let vivifies_and_refuses = |input: &[u8]| {
+        input.split(|byte| *byte == b'\n').any(|line| {
+            line.starts_with(b"mg ")
+                && line.windows(34).any(|word| word == b" O12345678901234567890123456789012")
+                && line.windows(2).any(|word| word == b" N")
+        })
+    };
     each_release(&[], MIB, |pair| {
         let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
         runner
-            .run(&protocol_inputs::lines(), |input| check(pair, &input).map_err(TestCaseError::fail))
+            .run(&protocol_inputs::lines(), |input| {
+                if vivifies_and_refuses(&input) {
+                    return Ok(());
+                }
+                check(pair, &input).map_err(TestCaseError::fail)
+            })
             .unwrap_or_else(|error| panic!("{error}"));
         println!("{cases} random inputs, {:?}", pair.limits.dialect);
     });

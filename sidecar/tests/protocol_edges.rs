@@ -109,11 +109,15 @@ fn edge_02_keys_of_250_and_251_bytes() {
 
 #[test]
 fn edge_03_get_of_a_long_key() {
-    let input = format!("get a {}\r\n", "k".repeat(251));
-    let legacy = [Answered(reply::BAD_FORMAT)];
-    assert_eq!(see(&LEGACY, input.as_bytes()), legacy);
-    let modern = [Answered(reply::BAD_FORMAT_BLANK_LINE)];
-    assert_eq!(see(&MODERN, input.as_bytes()), modern);
+    let long = "k".repeat(251);
+    for (limits, reply) in [(LEGACY, reply::BAD_FORMAT), (MODERN, reply::BAD_FORMAT_BLANK_LINE)] {
+        let refused = |exptime, keys| [Asked(Command::RefusedGet { exptime, keys: Keys::new(keys), reply })];
+        assert_eq!(see(&limits, format!("get a  b {long} c\r\n").as_bytes()), refused(None, b"a b"));
+        assert_eq!(see(&limits, format!("gat 7 a {long}\r\n").as_bytes()), refused(Some(7), b"a"));
+        for input in [format!("get  {long} a\r\n"), format!("gat 7 {long}\r\n")] {
+            assert_eq!(see(&limits, input.as_bytes()), [Answered(reply)], "no key before it");
+        }
+    }
 }
 
 #[test]

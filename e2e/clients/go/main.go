@@ -1,4 +1,4 @@
-// gomemcache: the text protocol, with and without TLS.
+// gomemcache: the text protocol, with and without TLS, with and without a password.
 package main
 
 import (
@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -127,26 +128,77 @@ func reconnect(client *memcache.Client) {
 	show("get after", found, err)
 }
 
+type dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// With TLS, and the certificate has to have the server's name.
+func overTLS() dial {
+	pem, err := os.ReadFile(os.Getenv("CLIENT_CA"))
+	if err != nil {
+		panic(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	return (&tls.Dialer{Config: &tls.Config{RootCAs: roots}}).DialContext
+}
+
+// Says who it is as the first thing on each connection, which the library leaves to its user.
+func known(connect dial, user, password string) dial {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		connection, err := connect(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		login := user + " " + password
+		fmt.Fprintf(connection, "set auth 0 0 %d\r\n%s\r\n", len(login), login)
+		answer, err := bufio.NewReader(connection).ReadString('\n')
+		if err == nil && answer != "STORED\r\n" {
+			err = errors.New(strings.TrimSpace(answer))
+		}
+		if err != nil {
+			connection.Close()
+			return nil, err
+		}
+		return connection, nil
+	}
+}
+
+func login(address string, connect dial) {
+	user, password := os.Getenv("CLIENT_USER"), os.Getenv("CLIENT_PASSWORD")
+	right := client(address)
+	right.DialContext = known(connect, user, password)
+	operations(right)
+	for _, other := range []struct {
+		which   string
+		connect dial
+	}{
+		{"wrong", known(connect, user, "wrong")},
+		{"wrong user", known(connect, "nobody", password)},
+		{"none", connect},
+	} {
+		client := client(address)
+		client.DialContext = other.connect
+		show(other.which+": set", "done", client.Set(&memcache.Item{Key: "k", Value: []byte("v")}))
+		found, err := value(client.Get("k"))
+		show(other.which+": get", found, err)
+	}
+	reconnect(right)
+}
+
 func main() {
 	address := net.JoinHostPort(os.Args[2], os.Args[3])
-	client := client(address)
 	switch os.Args[1] {
 	case "operations":
-		operations(client)
+		operations(client(address))
 	case "reconnect":
-		reconnect(client)
+		reconnect(client(address))
 	case "tls":
-		pem, err := os.ReadFile(os.Getenv("CLIENT_CA"))
-		if err != nil {
-			panic(err)
-		}
-		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(pem)
-		dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: "cache"}}
-		client.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, address)
-		}
+		client := client(address)
+		client.DialContext = overTLS()
 		operations(client)
+	case "login-text":
+		login(address, (&net.Dialer{}).DialContext)
+	case "login-text-tls":
+		login(address, overTLS())
 	default:
 		os.Exit(2)
 	}

@@ -1,4 +1,4 @@
-// spymemcached: the text and the binary protocol, SASL PLAIN.
+// spymemcached: the text and the binary protocol, SASL PLAIN, the login of the text protocol.
 
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
@@ -39,7 +39,8 @@ public class Spy {
         return new ConnectionFactoryBuilder().setProtocol(protocol).setOpTimeout(20000).setMaxReconnectDelay(1);
     }
 
-    static void operations(MemcachedClient client) throws Exception {
+    /** With `all`, also what has this library connect anew: then it is nobody again, and says nothing of itself. */
+    static void operations(MemcachedClient client, boolean all) throws Exception {
         show("flush", () -> client.flush().get());
         show("set", () -> client.set("k", 0, "v").get());
         show("get", () -> client.get("k"));
@@ -75,7 +76,9 @@ public class Spy {
         show("incr with a start", () -> client.incr("count", 1, 10));
         show("incr", () -> client.incr("count", 5));
         show("decr", () -> client.decr("count", 100));
-        show("incr text", () -> client.incr("k", 1));
+        if (all) {
+            show("incr text", () -> client.incr("k", 1));
+        }
         show("touch", () -> client.touch("k", 100).get());
         show("touch nothing", () -> client.touch("none", 100).get());
         show("get and touch", () -> client.getAndTouch("k", 100).getValue());
@@ -110,27 +113,65 @@ public class Spy {
         show("get after", () -> client.get("after"));
     }
 
+    static void login(List<InetSocketAddress> at) throws Exception {
+        String user = System.getenv("CLIENT_USER");
+        String password = System.getenv("CLIENT_PASSWORD");
+        String[][] all = {{"right", user, password}, {"wrong", user, "wrong"}, {"wrong user", "nobody", password}};
+        for (String[] one : all) {
+            AuthDescriptor plain =
+                    new AuthDescriptor(new String[] {"PLAIN"}, new PlainCallbackHandler(one[1], one[2]));
+            ConnectionFactoryBuilder builder = builder(Protocol.BINARY).setAuthDescriptor(plain);
+            if (one[0].equals("right")) {
+                MemcachedClient client = new MemcachedClient(builder.build(), at);
+                operations(client, true);
+                client.shutdown();
+            } else {
+                stranger(one[0], new MemcachedClient(builder.setOpTimeout(2000).build(), at));
+            }
+        }
+        stranger("none", new MemcachedClient(builder(Protocol.BINARY).setOpTimeout(2000).build(), at));
+    }
+
+    /** The text protocol's login is a set, the first thing on a connection. */
+    static void loginText(List<InetSocketAddress> at) throws Exception {
+        String user = System.getenv("CLIENT_USER");
+        String password = System.getenv("CLIENT_PASSWORD");
+        MemcachedClient known = new MemcachedClient(builder(Protocol.TEXT).build(), at);
+        show("right: login", () -> known.set("auth", 0, user + " " + password).get());
+        operations(known, false);
+        known.shutdown();
+        for (String says : new String[] {user + " wrong", "nobody " + password}) {
+            String which = says.endsWith(" wrong") ? "wrong" : "wrong user";
+            MemcachedClient client = new MemcachedClient(builder(Protocol.TEXT).setOpTimeout(2000).build(), at);
+            show(which + ": login", () -> client.set("auth", 0, says).get(2, TimeUnit.SECONDS));
+            stranger(which, client);
+        }
+        stranger("none", new MemcachedClient(builder(Protocol.TEXT).setOpTimeout(2000).build(), at));
+    }
+
+    static void stranger(String which, MemcachedClient client) {
+        show(which + ": set", () -> client.set("k", 0, "v").get(2, TimeUnit.SECONDS));
+        show(which + ": get", () -> client.get("k"));
+        client.shutdown();
+    }
+
     public static void main(String[] arguments) throws Exception {
         Logger.getLogger("").setLevel(Level.OFF);
         System.setProperty("net.spy.log.LoggerImpl", "net.spy.memcached.compat.log.SunLogger");
         String scenario = arguments[0];
         List<InetSocketAddress> at = List.of(new InetSocketAddress(arguments[1], Integer.parseInt(arguments[2])));
-        Protocol protocol = scenario.endsWith("binary") || scenario.equals("login") ? Protocol.BINARY : Protocol.TEXT;
         if (scenario.equals("login")) {
-            for (String password : new String[] {System.getenv("CLIENT_PASSWORD"), "wrong"}) {
-                AuthDescriptor plain = new AuthDescriptor(
-                        new String[] {"PLAIN"}, new PlainCallbackHandler(System.getenv("CLIENT_USER"), password));
-                ConnectionFactoryBuilder builder = builder(protocol).setAuthDescriptor(plain).setOpTimeout(2000);
-                MemcachedClient client = new MemcachedClient(builder.build(), at);
-                String which = password.equals("wrong") ? "wrong" : "right";
-                show(which + ": set", () -> client.set("k", 0, "v").get(2, TimeUnit.SECONDS));
-                client.shutdown();
-            }
+            login(at);
             System.exit(0);
         }
+        if (scenario.equals("login-text")) {
+            loginText(at);
+            System.exit(0);
+        }
+        Protocol protocol = scenario.endsWith("binary") ? Protocol.BINARY : Protocol.TEXT;
         MemcachedClient client = new MemcachedClient(builder(protocol).build(), at);
         if (scenario.startsWith("operations")) {
-            operations(client);
+            operations(client, true);
         } else {
             reconnect(client);
         }

@@ -10,9 +10,8 @@ function client(string $host, int $port): Memcache
     return $client;
 }
 
-function operations(string $host, int $port): void
+function operations(Memcache $client): void
 {
-    $client = client($host, $port);
     show('flush', $client->flush());
     show('set', $client->set('k', 'v'));
     show('get', $client->get('k'));
@@ -47,8 +46,23 @@ function operations(string $host, int $port): void
     show('stats', isset($client->getStats()['curr_items']));
 }
 
+/** The text protocol's login is a set, the first thing on a connection. */
+function login(string $host, int $port): void
+{
+    $known = client($host, $port);
+    show('right: login', $known->set('auth', getenv('CLIENT_USER') . ' ' . getenv('CLIENT_PASSWORD')));
+    operations($known);
+    foreach (['wrong' => getenv('CLIENT_USER') . ' wrong', 'wrong user' => 'nobody ' . getenv('CLIENT_PASSWORD')] as $which => $says) {
+        $client = client($host, $port);
+        show("$which: login", @$client->set('auth', $says));
+        show("$which: get", @$client->get('k'));
+    }
+    show('none: get', @client($host, $port)->get('k'));
+}
+
 main([
-    'operations' => operations(...),
+    'operations' => fn($host, $port) => operations(client($host, $port)),
+    'login-text' => login(...),
     'reconnect' => function ($host, $port) {
         show('set', client($host, $port)->set('k', 'v'));
         restarted(fn() => client($host, $port)->set('after', 'v'));

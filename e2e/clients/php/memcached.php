@@ -1,5 +1,5 @@
 <?php
-// php-memcached (libmemcached): the text and the binary protocol, SASL PLAIN, sessions.
+// php-memcached (libmemcached): the text and the binary protocol, SASL PLAIN, the login of the text protocol, sessions.
 
 require __DIR__ . '/scenario.php';
 
@@ -73,15 +73,37 @@ function reconnect(Memcached $client): void
 
 function login(string $host, int $port): void
 {
-    foreach ([getenv('CLIENT_PASSWORD'), 'wrong', null] as $password) {
+    $known = client($host, $port, true);
+    $known->setSaslAuthData(getenv('CLIENT_USER'), getenv('CLIENT_PASSWORD'));
+    operations($known);
+    $strangers = [
+        'wrong' => [getenv('CLIENT_USER'), 'wrong'],
+        'wrong user' => ['nobody', getenv('CLIENT_PASSWORD')],
+        'none' => null,
+    ];
+    foreach ($strangers as $which => $says) {
         $client = client($host, $port, true);
-        if ($password !== null) {
-            $client->setSaslAuthData(getenv('CLIENT_USER'), $password);
+        if ($says) {
+            $client->setSaslAuthData(...$says);
         }
-        $which = $password === null ? 'none' : ($password === 'wrong' ? 'wrong' : 'right');
-        show("$which: set", $client->set('k', 'v'));
-        show("$which: get", $client->get('k'));
+        show("$which: set", [$client->set('k', 'v'), $client->getResultMessage()]);
+        show("$which: get", [$client->get('k'), $client->getResultMessage()]);
     }
+}
+
+/** The text protocol's login is a set, the first thing on a connection. */
+function loginText(string $host, int $port): void
+{
+    $known = client($host, $port);
+    show('right: login', $known->set('auth', getenv('CLIENT_USER') . ' ' . getenv('CLIENT_PASSWORD')));
+    operations($known);
+    foreach (['wrong' => getenv('CLIENT_USER') . ' wrong', 'wrong user' => 'nobody ' . getenv('CLIENT_PASSWORD')] as $which => $says) {
+        $client = client($host, $port);
+        show("$which: login", [$client->set('auth', $says), $client->getResultMessage()]);
+        show("$which: get", [$client->get('k'), $client->getResultMessage()]);
+    }
+    $client = client($host, $port);
+    show('none: get', [$client->get('k'), $client->getResultMessage()]);
 }
 
 /** One request of a visitor at one replica: what he has seen so far, one more. */
@@ -143,6 +165,7 @@ main([
     'reconnect' => fn($host, $port) => reconnect(client($host, $port)),
     'reconnect-binary' => fn($host, $port) => reconnect(client($host, $port, true)),
     'login' => login(...),
+    'login-text' => loginText(...),
     'sessions' => fn($host, $port) => sessions($port, false),
     'sessions-binary' => fn($host, $port) => sessions($port, true),
 ]);

@@ -1,11 +1,10 @@
 """python-binary-memcached: the binary protocol, SASL PLAIN, TLS."""
 
 import os
-import ssl
 
 import bmemcached
 
-from scenario import attempt, credentials, main, restarted, show
+from scenario import attempt, credentials, main, restarted, show, told, trusting
 
 
 def client_of(host, port, user=None, password=None, tls=None):
@@ -44,24 +43,26 @@ def operations(host, port, **options):
     client.disconnect_all()
 
 
-def reconnect(host, port):
-    client = client_of(host, port)
+def reconnect(host, port, **options):
+    client = client_of(host, port, **options)
     show("set", client.set("k", "v"))
     restarted(lambda: client.set("after", "v"))
     show("get after", client.get("after"))
 
 
-def login(host, port):
+def login(host, port, **options):
     user, password = credentials()
-    operations(host, port, user=user, password=password)
-    attempt("wrong: set", lambda: client_of(host, port, user, "wrong").set("k", "v"))
-    attempt("none: set", lambda: client_of(host, port).set("k", "v"))
+    operations(host, port, user=user, password=password, **options)
+    for which, said in [("wrong", (user, "wrong")), ("wrong user", ("nobody", password)), ("none", (None, None))]:
+        told(f"{which}: set", lambda: client_of(host, port, *said, **options).set("k", "v"))
+        told(f"{which}: get", lambda: client_of(host, port, *said, **options).get("k"))
+    reconnect(host, port, user=user, password=password, **options)
 
 
-def tls(host, port):
-    context = ssl.create_default_context(cafile=os.environ["CLIENT_CA"])
-    context.check_hostname = False
-    operations(host, port, tls=context)
-
-
-main({"operations": operations, "reconnect": reconnect, "login": login, "tls": tls})
+main({
+    "operations": operations,
+    "reconnect": reconnect,
+    "tls": lambda host, port: operations(host, port, tls=trusting()),
+    "login": login,
+    "login-tls": lambda host, port: login(host, port, tls=trusting()),
+})

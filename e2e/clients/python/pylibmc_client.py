@@ -1,12 +1,19 @@
-"""pylibmc (libmemcached, without SASL in its wheel): the text and the binary protocol."""
+"""pylibmc (libmemcached): the text and the binary protocol, and SASL where it is built with it, which its wheel is not."""
 
 import pylibmc
 
-from scenario import LARGE, attempt, main, restarted, show
+from scenario import LARGE, attempt, credentials, main, restarted, show, told
 
 
-def operations(host, port, binary=False):
-    client = pylibmc.Client([f"{host}:{port}"], binary=binary, behaviors={"cas": True, "tcp_nodelay": True})
+def client_of(host, port, **options):
+    return pylibmc.Client([f"{host}:{port}"], behaviors={"cas": True, "tcp_nodelay": True}, **options)
+
+
+def operations(host, port, **options):
+    exercise(client_of(host, port, **options), options.get("binary", False))
+
+
+def exercise(client, binary=False):
     attempt("flush_all", lambda: client.flush_all())
     attempt("set", lambda: client.set("k", b"v"))
     attempt("get", lambda: client.get("k"))
@@ -50,8 +57,35 @@ def reconnect(host, port):
     show("get after", client.get("after"))
 
 
+def login(host, port):
+    user, password = credentials()
+    operations(host, port, binary=True, username=user, password=password)
+    for which, said in [
+        ("wrong", {"username": user, "password": "wrong"}),
+        ("wrong user", {"username": "nobody", "password": password}),
+        ("none", {}),
+    ]:
+        # what it says beside that names the function of libmemcached, and its address
+        attempt(f"{which}: set", lambda: client_of(host, port, binary=True, **said).set("k", b"v"))
+        attempt(f"{which}: get", lambda: client_of(host, port, binary=True, **said).get("k"))
+
+
+def login_text(host, port):
+    user, password = credentials()
+    known = client_of(host, port)
+    told("right: login", lambda: known.set("auth", f"{user} {password}".encode()))
+    exercise(known)
+    for which, said in [("wrong", f"{user} wrong"), ("wrong user", f"nobody {password}")]:
+        client = client_of(host, port)
+        attempt(f"{which}: login", lambda: client.set("auth", said.encode()))
+        attempt(f"{which}: get", lambda: client.get("k"))
+    attempt("none: get", lambda: client_of(host, port).get("k"))
+
+
 main({
     "operations": operations,
     "operations-binary": lambda host, port: operations(host, port, binary=True),
     "reconnect": reconnect,
+    "login": login,
+    "login-text": login_text,
 })

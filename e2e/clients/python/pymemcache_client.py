@@ -1,15 +1,28 @@
-"""pymemcache: the text protocol, with and without TLS."""
-
-import os
-import ssl
+"""pymemcache: the text protocol, with and without TLS, with and without a password."""
 
 from pymemcache.client.base import Client
 
-from scenario import LARGE, attempt, main, restarted, show
+from scenario import LARGE, attempt, credentials, main, restarted, show, told, trusting
+
+
+class Known(Client):
+    """Says who it is as the first thing on each connection, which the library leaves to its user."""
+
+    def __init__(self, *arguments, login, **options):
+        super().__init__(*arguments, **options)
+        self.login = login
+
+    def _connect(self):
+        super()._connect()
+        self.set("auth", " ".join(self.login).encode(), noreply=False)
+
+
+def client_of(host, port, kind=Client, **options):
+    return kind((host, port), timeout=20, connect_timeout=20, **options)
 
 
 def operations(host, port, **options):
-    client = Client((host, port), timeout=20, connect_timeout=20, **options)
+    client = client_of(host, port, **options)
     client.flush_all()
     show("set", client.set("k", b"v", noreply=False))
     show("get", client.get("k"))
@@ -59,17 +72,30 @@ def operations(host, port, **options):
     client.quit()
 
 
-def reconnect(host, port):
-    client = Client((host, port), timeout=20, connect_timeout=20)
+def reconnect(host, port, **options):
+    client = client_of(host, port, **options)
     show("set", client.set("k", b"v", noreply=False))
     restarted(lambda: client.set("after", b"v", noreply=False))
     show("get after", client.get("after"))
 
 
-def tls(host, port):
-    context = ssl.create_default_context(cafile=os.environ["CLIENT_CA"])
-    context.check_hostname = False
-    operations(host, port, tls_context=context)
+def login(host, port, **options):
+    user, password = credentials()
+    operations(host, port, kind=Known, login=(user, password), **options)
+    for which, kind in [
+        ("wrong", {"kind": Known, "login": (user, "wrong")}),
+        ("wrong user", {"kind": Known, "login": ("nobody", password)}),
+        ("none", {}),
+    ]:
+        told(f"{which}: set", lambda: client_of(host, port, **kind, **options).set("k", b"v", noreply=False))
+        told(f"{which}: get", lambda: client_of(host, port, **kind, **options).get("k"))
+    reconnect(host, port, kind=Known, login=(user, password), **options)
 
 
-main({"operations": operations, "reconnect": reconnect, "tls": tls})
+main({
+    "operations": operations,
+    "reconnect": reconnect,
+    "tls": lambda host, port: operations(host, port, tls_context=trusting()),
+    "login-text": login,
+    "login-text-tls": lambda host, port: login(host, port, tls_context=trusting()),
+})

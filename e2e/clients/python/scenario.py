@@ -1,6 +1,7 @@
 """What the Python programs have in common."""
 
 import os
+import ssl
 import sys
 import time
 
@@ -21,6 +22,20 @@ def attempt(what, action):
     except Exception as error:  # every library has its own
         result = type(error).__name__
     show(what, result)
+
+
+def told(what, action):
+    """A line of what came back, or of what the server said against it."""
+    try:
+        result = action()
+    except Exception as error:
+        result = f"{type(error).__name__}: {error}"
+    show(what, result)
+
+
+def trusting():
+    """What a TLS client has to believe: only the CA of the test, and only a certificate with the server's name."""
+    return ssl.create_default_context(cafile=os.environ["CLIENT_CA"])
 
 
 def restarted(action):

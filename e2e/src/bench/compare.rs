@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Plan;
 use super::report::{Line, Report, Target, median, per_second, short};
-use super::servers::{Kind, Sample, Servers};
+use super::servers::{Compared, Kind, Sample};
 use crate::load::{Operation, Workload};
 
 /// Samples of all rounds, by server.
@@ -40,10 +40,26 @@ impl Rounds {
             twemproxy: (!self.twemproxy.is_empty()).then(|| middle(&self.twemproxy) / direct),
         });
     }
+
+    /// Where it can be seen.
+    fn report_cpu(&self, report: &mut Report) {
+        if self.direct.iter().chain(&self.ours).all(|sample| sample.cpu.is_some()) {
+            let cpu = |sample: &Sample| sample.cpu.unwrap_or(f64::NAN);
+            self.report(report, "  CPU per operation", cpu, microseconds, Target::AtMost(1.2));
+        }
+    }
+}
+
+fn rate(sample: &Sample) -> f64 {
+    sample.outcome.rate()
+}
+
+fn microseconds(value: f64) -> String {
+    format!("{} us", short(value))
 }
 
 /// Runs `one` on each server in turn, another one first each round.
-fn alternate(plan: &Plan, servers: &Servers, one: impl Fn(Kind) -> Result<Sample>) -> Result<Rounds> {
+fn alternate(plan: &Plan, servers: &dyn Compared, one: impl Fn(Kind) -> Result<Sample>) -> Result<Rounds> {
     let mut rounds = Rounds { direct: Vec::new(), ours: Vec::new(), twemproxy: Vec::new() };
     let mut kinds = servers.kinds();
     for _ in 0..plan.rounds {
@@ -60,20 +76,12 @@ fn alternate(plan: &Plan, servers: &Servers, one: impl Fn(Kind) -> Result<Sample
     Ok(rounds)
 }
 
-fn fill(servers: &Servers, workload: &Workload) -> Result<()> {
+fn fill(servers: &dyn Compared, workload: &Workload) -> Result<()> {
     servers.kinds().into_iter().try_for_each(|kind| servers.fill(kind, workload).map(drop))
 }
 
-fn rate(sample: &Sample) -> f64 {
-    sample.outcome.rate()
-}
-
-fn microseconds(value: f64) -> String {
-    format!("{} us", short(value))
-}
-
 /// All comparisons; returns the highest rate of ours with 50 connections.
-pub(super) fn all(plan: &Plan, servers: &Servers, report: &mut Report) -> Result<f64> {
+pub(super) fn all(plan: &Plan, servers: &dyn Compared, report: &mut Report) -> Result<f64> {
     report.heading("closed loop, 1 load thread");
     let usual = Workload::usual(50, 1);
     fill(servers, &usual)?;
@@ -83,13 +91,13 @@ pub(super) fn all(plan: &Plan, servers: &Servers, report: &mut Report) -> Result
     if plan.wants("50 connections, 1:10 set:get") {
         let rounds = closed(&usual)?;
         rounds.report(report, "50 connections, 1:10 set:get", rate, per_second, Target::AtLeast(0.95));
-        rounds.report(report, "  CPU per operation", |sample| sample.cpu, microseconds, Target::AtMost(1.2));
+        rounds.report_cpu(report);
         highest = median(&rounds.ours.iter().map(rate).collect::<Vec<_>>());
     }
     if plan.wants("50 connections, pipelines of 32") {
         let rounds = closed(&Workload::usual(50, 32))?;
         rounds.report(report, "50 connections, pipelines of 32", rate, per_second, Target::AtLeast(1.0));
-        rounds.report(report, "  CPU per operation", |sample| sample.cpu, microseconds, Target::AtMost(1.2));
+        rounds.report_cpu(report);
     }
     if plan.wants("one connection") {
         let rounds = closed(&Workload::usual(1, 1))?;
@@ -111,7 +119,7 @@ pub(super) fn all(plan: &Plan, servers: &Servers, report: &mut Report) -> Result
 }
 
 /// Other commands and other sizes.
-fn sizes(plan: &Plan, servers: &Servers, report: &mut Report) -> Result<()> {
+fn sizes(plan: &Plan, servers: &dyn Compared, report: &mut Report) -> Result<()> {
     let only = |operation: Operation| Workload { mix: vec![operation], ..Workload::usual(50, 32) };
     let mixed = |prefix, keys, value| Workload { prefix, keys, value, ..Workload::usual(50, 1) };
     let lines = [

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::Plan;
 use super::picture::{Chart, Curve, draw};
 use super::report::Report;
-use super::servers::{Kind, Servers};
+use super::servers::{Compared as _, Kind, Servers};
 use crate::load::Workload;
 
 /// What is offered, as shares of the highest load.

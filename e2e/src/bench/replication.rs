@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 
 use super::Plan;
 use super::report::{Line, Report, Target, short};
-use super::servers::{Kind, Servers};
+use super::servers::{Compared as _, Kind, Servers};
 use crate::client::Client;
 use crate::load::{Operation, Workload};
 use crate::process::Replica;

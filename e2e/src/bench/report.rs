@@ -55,7 +55,8 @@ pub(super) struct Report {
     text: String,
     /// names of columns, printed with the first line below them
     heading: Option<String>,
-    file: PathBuf,
+    /// `None`: it is only printed
+    file: Option<PathBuf>,
     missed: usize,
     strict: bool,
 }
@@ -86,12 +87,17 @@ impl Report {
         let dir = target_dir().join("bench");
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let file = dir.join(if options.quick() { "report-quick.txt" } else { "report.txt" });
-        Ok(Report { text: String::new(), heading: None, file, missed: 0, strict: options.strict })
+        Ok(Report { file: Some(file), ..Report::printed(options) })
+    }
+
+    /// One that is only printed.
+    pub(super) fn printed(options: &Options) -> Self {
+        Report { text: String::new(), heading: None, file: None, missed: 0, strict: options.strict }
     }
 
     /// Where a file beside the report belongs.
     pub(super) fn beside(&self, name: &str) -> PathBuf {
-        self.file.with_file_name(name)
+        self.file.as_ref().map_or_else(|| target_dir().join(name), |file| file.with_file_name(name))
     }
 
     /// Prints a line of text.
@@ -143,8 +149,10 @@ impl Report {
     pub(super) fn finish(mut self) -> Result<bool> {
         let missed = self.missed;
         self.line(&if missed == 0 { "every target met".to_owned() } else { format!("{missed} targets missed") });
-        fs::write(&self.file, &self.text).with_context(|| format!("cannot write {}", self.file.display()))?;
-        println!("written to {}", self.file.display());
+        if let Some(file) = &self.file {
+            fs::write(file, &self.text).with_context(|| format!("cannot write {}", file.display()))?;
+            println!("written to {}", file.display());
+        }
         Ok(missed == 0 || !self.strict)
     }
 }

@@ -1,6 +1,6 @@
 //! What is compared: memcached, a pair of ours, and twemproxy where it can be had.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::process::Command;
 use std::time::Duration;
 
@@ -30,8 +30,84 @@ pub(super) enum Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     pub(super) outcome: Outcome,
-    /// CPU time of the server (proxy and its memcached) per request, in microseconds
-    pub(super) cpu: f64,
+    /// CPU time of the server (proxy and its memcached) per request, in microseconds; `None` where it cannot be seen
+    pub(super) cpu: Option<f64>,
+}
+
+/// Servers to be compared.
+pub(super) trait Compared {
+    /// Those that run.
+    fn kinds(&self) -> Vec<Kind>;
+
+    /// Where clients connect.
+    fn address(&self, kind: Kind) -> Result<SocketAddr>;
+
+    /// CPU time so far of all processes of one of them; `None` where they run on another machine.
+    fn cpu(&self, kind: Kind) -> Result<Option<Duration>>;
+
+    /// Sets all keys of a workload on one of them.
+    fn fill(&self, kind: Kind, workload: &Workload) -> Result<Outcome> {
+        closed::fill(self.address(kind)?, workload).with_context(|| format!("filling {kind:?}"))
+    }
+
+    /// A closed loop.
+    fn closed(&self, kind: Kind, workload: &Workload, time: Duration) -> Result<Sample> {
+        let run = |address| closed::run(address, workload, closed::Until::Elapsed(time));
+        self.sample(kind, &run)
+    }
+
+    /// An open loop.
+    fn open(&self, kind: Kind, workload: &Workload, rate: f64, time: Duration) -> Result<Sample> {
+        self.sample(kind, &|address| open::run(address, workload, rate, time))
+    }
+
+    /// What a run comes to.
+    fn sample(&self, kind: Kind, run: &dyn Fn(SocketAddr) -> Result<Outcome>) -> Result<Sample> {
+        let before = self.cpu(kind)?;
+        let outcome = run(self.address(kind)?).with_context(|| format!("load on {kind:?}"))?;
+        let after = self.cpu(kind)?;
+        if outcome.errors > 0 || outcome.misses * 100 > outcome.operations {
+            bail!("{kind:?}: {} errors and {} misses in {}", outcome.errors, outcome.misses, outcome.operations);
+        }
+        let per_operation = |time: Duration| time.as_secs_f64() * 1e6 / outcome.operations.max(1) as f64;
+        let cpu = after.zip(before).map(|(after, before)| per_operation(after.saturating_sub(before)));
+        Ok(Sample { outcome, cpu })
+    }
+}
+
+/// Two that run already, wherever that is.
+pub(super) struct Running {
+    direct: SocketAddr,
+    ours: SocketAddr,
+}
+
+impl Running {
+    /// By host and port.
+    pub(super) fn find(direct: &str, ours: &str) -> Result<Self> {
+        let resolve = |server: &str| {
+            let mut addresses = server.to_socket_addrs().with_context(|| format!("{server}: HOST:PORT is needed"))?;
+            addresses.next().with_context(|| format!("{server}: no address"))
+        };
+        Ok(Self { direct: resolve(direct)?, ours: resolve(ours)? })
+    }
+}
+
+impl Compared for Running {
+    fn kinds(&self) -> Vec<Kind> {
+        vec![Kind::Direct, Kind::Ours]
+    }
+
+    fn address(&self, kind: Kind) -> Result<SocketAddr> {
+        match kind {
+            Kind::Direct => Ok(self.direct),
+            Kind::Ours => Ok(self.ours),
+            Kind::Twemproxy => bail!("no twemproxy"),
+        }
+    }
+
+    fn cpu(&self, _: Kind) -> Result<Option<Duration>> {
+        Ok(None)
+    }
 }
 
 struct Twemproxy {
@@ -92,16 +168,16 @@ impl Servers {
             self.load_average
         )
     }
+}
 
-    /// Those that run.
-    pub(super) fn kinds(&self) -> Vec<Kind> {
+impl Compared for Servers {
+    fn kinds(&self) -> Vec<Kind> {
         let mut kinds = vec![Kind::Direct, Kind::Ours];
         kinds.extend(self.twemproxy.is_ok().then_some(Kind::Twemproxy));
         kinds
     }
 
-    /// Where clients connect.
-    pub(super) fn address(&self, kind: Kind) -> Result<SocketAddr> {
+    fn address(&self, kind: Kind) -> Result<SocketAddr> {
         let address = match (kind, &self.twemproxy) {
             (Kind::Direct, _) => self.direct.address().clone(),
             (Kind::Ours, _) => self.pair.a.sidecar.address(),
@@ -111,41 +187,15 @@ impl Servers {
         tcp(&address)
     }
 
-    /// CPU time so far of all processes of one side.
-    pub(super) fn cpu(&self, kind: Kind) -> Result<Duration> {
+    fn cpu(&self, kind: Kind) -> Result<Option<Duration>> {
         let processes = match (kind, &self.twemproxy) {
             (Kind::Direct, _) => vec![self.direct.process()],
             (Kind::Ours, _) => vec![self.pair.a.sidecar.process(), self.pair.a.memcached.process()],
             (Kind::Twemproxy, Ok(twemproxy)) => vec![Some(&twemproxy.process), twemproxy.memcached.process()],
             (Kind::Twemproxy, Err(_)) => bail!("no twemproxy"),
         };
-        processes.into_iter().map(|process| process.context("a server is gone")?.cpu_time()).sum()
-    }
-
-    /// Sets all keys of a workload on one of them.
-    pub(super) fn fill(&self, kind: Kind, workload: &Workload) -> Result<Outcome> {
-        closed::fill(self.address(kind)?, workload).with_context(|| format!("filling {kind:?}"))
-    }
-
-    /// A closed loop.
-    pub(super) fn closed(&self, kind: Kind, workload: &Workload, time: Duration) -> Result<Sample> {
-        self.sample(kind, |address| closed::run(address, workload, closed::Until::Elapsed(time)))
-    }
-
-    /// An open loop.
-    pub(super) fn open(&self, kind: Kind, workload: &Workload, rate: f64, time: Duration) -> Result<Sample> {
-        self.sample(kind, |address| open::run(address, workload, rate, time))
-    }
-
-    fn sample(&self, kind: Kind, run: impl Fn(SocketAddr) -> Result<Outcome>) -> Result<Sample> {
-        let before = self.cpu(kind)?;
-        let outcome = run(self.address(kind)?).with_context(|| format!("load on {kind:?}"))?;
-        let cpu = self.cpu(kind)?.saturating_sub(before);
-        if outcome.errors > 0 || outcome.misses * 100 > outcome.operations {
-            bail!("{kind:?}: {} errors and {} misses in {}", outcome.errors, outcome.misses, outcome.operations);
-        }
-        let cpu = cpu.as_secs_f64() * 1e6 / outcome.operations.max(1) as f64;
-        Ok(Sample { outcome, cpu })
+        let times = processes.into_iter().map(|process| process.context("a server is gone")?.cpu_time());
+        times.sum::<Result<Duration>>().map(Some)
     }
 }
 

@@ -82,7 +82,11 @@ impl Application {
 
     /// Writes one value.
     pub async fn set(&self, server: &str, key: &str, value: &str) -> Result<()> {
-        self.client(&["set", server, key, value]).await.map(drop)
+        // Each node's rules follow the endpoints of a Service a moment after these are ready.
+        wait_until(&format!("{server} to take {key}"), SOON, async || {
+            self.client(&["set", server, key, value]).await.map(drop)
+        })
+        .await
     }
 
     /// Reads one value.
@@ -93,6 +97,18 @@ impl Application {
     /// Whether a server answers within [`ANSWER`]. (The library would go on for minutes.)
     pub async fn reaches(&self, server: &str) -> bool {
         timeout(ANSWER, self.get(server, "reached")).await.is_ok_and(|got| got.is_ok())
+    }
+
+    /// Waits until the Services of a pair lead to it: each node's rules follow the endpoints a moment after they are ready.
+    pub async fn wait_reaches(&self, pair: &Pair) -> Result<()> {
+        for server in [pair.server(), pair.replica(0), pair.replica(1)] {
+            wait_until(&format!("{server} to be reached"), SOON, async || {
+                ensure!(self.reaches(&server).await, "no answer");
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Deletes one key.

@@ -66,6 +66,7 @@ async fn begin(cluster: &Cluster) -> Result<(Pair, Application)> {
     let pair = Pair::named(cluster, NAMESPACE, "cache");
     let application = Application::start_in(cluster, NAMESPACE, "application", "application").await?;
     pair.settle().await?;
+    application.wait_reaches(&pair).await?;
     for index in 0..2 {
         let facts = pair.facts(index).await?;
         println!("   {} on {}", pair.pod(index), facts.node.unwrap_or_default());

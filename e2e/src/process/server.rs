@@ -78,8 +78,8 @@ impl Memcached {
                 return Some(false);
             }
             let mut client = Client::connect(address).ok()?;
-            if self.arguments.iter().any(|argument| argument == "-Z") {
-                // it speaks TLS, and would not answer this client
+            if self.arguments.iter().any(|argument| argument == "-Z" || argument == "-S") {
+                // it speaks TLS, or the binary protocol only, and would not answer this client
                 return Some(true);
             }
             // with -Y it does not say more to a stranger
@@ -101,6 +101,11 @@ impl Memcached {
     /// Its process, unless it was killed.
     pub fn process(&self) -> Option<&Process> {
         self.process.as_ref()
+    }
+
+    /// Whether it was started and has not ended since.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::is_running)
     }
 
     /// Where it listens.

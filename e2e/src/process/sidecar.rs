@@ -38,6 +38,13 @@ fn find() -> Result<PathBuf> {
         build.args(["build", "--quiet", "--package", "sidecar", "--bin", "memcached-sidecar"]);
         // Not the directory of the time of building: checkouts may share a target directory.
         build.current_dir(env::var_os("CARGO_MANIFEST_DIR").context("cargo sets CARGO_MANIFEST_DIR")?);
+        // What cargo told this program of its own package. Build scripts look at the same names, and would run again, with all
+        // that depends on them, whenever they are there or not.
+        for (name, _) in env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+                build.env_remove(name);
+            }
+        }
         if dir.ends_with("release") {
             build.arg("--release");
         }
@@ -196,6 +203,11 @@ impl Sidecar {
     /// The text of `/metrics`.
     pub fn metrics(&self) -> Result<String> {
         Ok(admin::get(self.admin.address(), "/metrics")?.1)
+    }
+
+    /// Whether it was started and has not ended since.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::is_running)
     }
 
     /// Where clients connect.

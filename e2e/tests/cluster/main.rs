@@ -34,5 +34,6 @@ async fn pair_of(space: &Space, spec: Value) -> Result<(Pair, Application)> {
     let pair = Pair::apply(space, "cache", spec).await?;
     let application = Application::start(space, "application").await?;
     pair.settle().await?;
+    application.wait_reaches(&pair).await?;
     Ok((pair, application))
 }

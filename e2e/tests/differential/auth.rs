@@ -52,6 +52,9 @@ fn before(suite: Suite) -> Vec<Case> {
         "shutdown",
         "config get cluster",
         "mg k v",
+        "mg YQ== b v",
+        "md k I",
+        "ma k",
         "mn",
         "me k",
         "quit",
@@ -67,6 +70,8 @@ fn before(suite: Suite) -> Vec<Case> {
     let with_value = [
         ("add k 0 0 10", "web secret", None),
         ("ms k 1", "very long value", None),
+        ("ms k 10", "web secret", None),
+        ("ms k 10 q", "web secret", None),
         ("SET k 0 0 10", "web secret", None),
         (" set k 0 0 10", "web secret", Some(Suite::Trixie)),
         ("setx k 0 0 10", "web secret", Some(Suite::Forky)),
@@ -137,6 +142,13 @@ fn before(suite: Suite) -> Vec<Case> {
             .shows("CLIENT_ERROR authentication failure")
             .shows("STORED"),
         pieces("strangers are told", &["get k\r\n"]).shows("CLIENT_ERROR unauthenticated"),
+        pieces(
+            "meta commands behind a login",
+            &[good, "ms meta 1 k\r\nv\r\n", "mg meta v k\r\nmn\r\n", "md meta q\r\nmg meta v\r\n"],
+        )
+        .shows("VA 1 kmeta\r\n"),
+        pieces("a meta set is no second login", &[good, "ms auth 10\r\nweb secret\r\n", "mg auth v\r\n"])
+            .shows("VA 10\r\nweb secret"),
         pieces("a second login is a value like any other", &[good, good, "get auth\r\n"]).shows("web secret"),
         pieces("nothing of a login is stored", &[good, "delete auth\r\n", "get k0\r\n"]),
         pieces("the text protocol it is, for ever", &[good, "\u{80}\r\n", "get k\r\n"]),

@@ -1,8 +1,5 @@
 //! The binary protocol: packets to both, answers packet by packet. CAS numbers are compared as a pattern, statistics as
 //! `masks.rs` says, all else byte for byte.
 
-mod compare;
-mod random;
-mod script;
 mod sizes;
 mod table;

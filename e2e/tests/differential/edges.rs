@@ -52,6 +52,9 @@ fn values() -> Vec<Case> {
             .ask(set("e3", "v") + &set("e3b", "w"))
             .ask(format!("get e3 {} e3b\r\n", key(251)))
             .ask(format!("gets {}\r\n", key(251)))
+            .ask("mg e3 h t\r\nmg e3b h t\r\n")
+            .ask(format!("gat 100 e3b {} e3\r\n", key(251)))
+            .ask("mg e3 h t\r\nmg e3b h t\r\n")
             .shows("CLIENT_ERROR"),
         case("4", "the largest value").ask(set("e4", &key(largest("e4")))).shows("STORED"),
         case("4", "a value too large drops the old one")

@@ -1,5 +1,5 @@
 //! The same bytes to memcached itself and to a memcached behind the sidecar: the answers must be the same, byte for
-//! byte, and so must be what closes the connection. What cannot be equal is listed in `masks.rs`.
+//! byte, and so must be what closes the connection. What cannot be equal is listed in `e2e::differential::masks`.
 //!
 //! Everything runs with memcached 1.6.38 and 1.6.45, the same version on both sides.
 
@@ -7,13 +7,13 @@ mod admin;
 mod auth;
 mod binary;
 mod commands;
-mod compare;
+mod corpus;
 mod edges;
-mod endpoints;
 mod known;
-mod masks;
 mod meta;
+mod numbers;
 mod random;
-mod script;
 mod self_check;
 mod timed;
+
+use e2e::differential::{compare, endpoints, packet_compare, packets, script};

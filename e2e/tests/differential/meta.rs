@@ -209,6 +209,16 @@ fn edges() -> Vec<Case> {
             .ask("md e25 x\r\nmg e25 v f s t\r\nmd e25 x I T60\r\nmg e25 v f s t\r\nmg e25\r\nmd e25 q I\r\nmg e25\r\n")
             .shows(" X W\r\n")
             .shows(" Z X\r\n"),
+        // One by one: what a read-back takes is given back behind its answer.
+        one_by_one(
+            case("25", "what does not change a stale value leaves its token"),
+            "ms t25 1 T200\r\n5|md t25 I|ma t25 C1|mg t25 v|md t25 I|ms t25 1 MA C1\r\nx|mg t25 v|ms t25 1\r\nx|md t25 I|\
+             ma t25|mg t25 v|md t25 I|incr t25 1|mg t25 v|md t25 I|touch t25 100|mg t25 v|md t25 I|gat 100 t25|mg t25 v|\
+             ms t25 1\r\n5|md t25 I|ma t25 v|mg t25 v|md t25 I|incr t25 1|mg t25 v|md t25 I|me t25|get t25|mg t25 v|\
+             md t25 I|append t25 0 0 1\r\n1|mg t25 v|md t25 I|md t25 C1|mg t25 v|md t25 I|md t25 I C1|mg t25 v|\
+             md t25 I|add t25 0 0 1\r\n1|mg t25 v|md t25 I|cas t25 0 0 1 1\r\n1|mg t25 v|md t25 I|ms t25 1 ME\r\n1|mg t25 v",
+        )
+        .shows(" X W\r\n"),
         case("25", "recache")
             .ask("ms e25r 1 T20\r\nx\r\nmg e25r R10 v\r\nmg e25r R30 v\r\nmg e25r R30 v\r\nmg e25r v\r\nms e25r 1 T20\r\nx\r\nmg e25r R30\r\n")
             .ask("ms e25r 1\r\nx\r\nmg e25r R30 v\r\n")
@@ -219,6 +229,21 @@ fn edges() -> Vec<Case> {
             .ask("ms e26 1 ME\r\nx\r\nms e26e 1 ME\r\nx\r\nms e26 1 MR\r\ny\r\nms e26r 1 MR\r\ny\r\nms e26 1 MX\r\ny\r\nmg e26 v\r\n")
             .ask("mg e26 c k\r\n")
             .ask("ms e26 1 C<cas:e26> c k\r\nz\r\nms e26 1 C1 k\r\ny\r\nms e26 1 MA C1\r\ny\r\nms e26x 1 C1\r\ny\r\nmg e26 v\r\n"),
+        case("28", "meta commands as the first bytes of a connection")
+            .ask_on(1, "mg e28m v\r\n")
+            .ask_on(2, "mn\r\n")
+            .ask_on(3, "ms e28m 1\r\nv\r\n")
+            .ask_on(4, "me missing\r\n")
+            .ask_on(6, "ma e28m\r\n")
+            .ask_on(5, "md e28m I\r\n")
+            .ask_on(1, b"\x80\r\nmg e28m v\r\n")
+            .ask_on(2, b"\x80\x0a\r\nmn\r\n")
+            .shows("MN\r\n"),
+        case("28", "meta commands and keys of any bytes")
+            .ask(b"ms e28\x01\x02\xff\x80 1\r\nv\r\nmg e28\x01\x02\xff\x80 k v\r\nget e28\x01\x02\xff\x80\r\n")
+            .ask(b"ms e28\x7f\t\x0b 1 k O\x01\r\nv\r\nmg e28\x7f\t\x0b v k O\xff\x80\r\nme e28\x7f\t\x0b\r\n")
+            .ask(b"ma e28\x80 N0 J5 k\r\nma e28\x80 v k\r\nmd e28\x80 I k\r\nmg e28\x80 k\r\nmd e28\x80 k\r\nmd e28\x80 k\r\n")
+            .shows("HD"),
         case("29", "a client's own cas numbers are replaced by ours")
             .ask("ms e29 1 E1000\r\nx\r\nmg e29 v\r\nms e29 1 E5\r\ny\r\nmg e29 v\r\ntouch e29 100\r\nmg e29 v t\r\nms e29 1 E0\r\nz\r\nmg e29 v\r\n"),
         too_large.shows("SERVER_ERROR object too large for cache").one_segment(),

@@ -11,6 +11,7 @@ mod life;
 mod limits;
 mod load;
 mod meta;
+mod odd_keys;
 mod restarts;
 mod rows;
 mod seed;

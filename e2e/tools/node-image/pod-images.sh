@@ -15,17 +15,16 @@ program_image() {
     echo "$1" >>"$WORK/images"
 }
 
-# debian_image IMAGE FILE...: files in /usr/local/bin of the small Debian; the last one is what runs
+# debian_image IMAGE PROGRAM: the small Debian and what runs on it
 debian_image() {
-    local image=$1 context=$WORK/context last=${*: -1}
-    shift
+    local context=$WORK/context
     rm -rf "$context"
     mkdir -p "$context"
-    cp "$@" "$context/"
-    printf 'FROM rmc-node/pods\nCOPY . /usr/local/bin/\nCMD ["/usr/local/bin/%s"]\n' "$(basename "$last")" \
+    cp "$2" "$context/"
+    printf 'FROM rmc-node/pods\nCOPY . /usr/local/bin/\nCMD ["/usr/local/bin/%s"]\n' "$(basename "$2")" \
         >"$WORK/Dockerfile"
-    docker build --quiet --tag "$image" --file "$WORK/Dockerfile" "$context"
-    echo "$image" >>"$WORK/images"
+    docker build --quiet --tag "$1" --file "$WORK/Dockerfile" "$context"
+    echo "$1" >>"$WORK/images"
 }
 
 for program in kube-apiserver kube-controller-manager kube-scheduler; do
@@ -47,4 +46,4 @@ for image in "${wanted[@]}"; do
     esac
 done
 debian_image "registry.k8s.io/kube-proxy:$KUBERNETES_VERSION" "$WORK/bin/kube-proxy"
-debian_image replicated-memcached/pod-network:1 "$WORK/bin/kubectl" $here/files/pod-network.sh
+debian_image replicated-memcached/pod-network:1 $here/files/pod-network.sh

@@ -144,3 +144,32 @@ fn marker(at: &Upstream, before: Option<Marker>, facts: &Facts) -> Result<Marker
         Some(_) => Err(BackendError::Changed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixListener;
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn edge_36_the_same_inode_with_another_change_time_is_another_socket() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let _listener = UnixListener::bind(&path).expect("a socket");
+        let before = marker_of(&path).expect("there");
+        assert_eq!(marker_of(&path).expect("there"), before);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            // The clock of change times may stand still for some milliseconds.
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("ours");
+            let after = marker_of(&path).expect("there");
+            assert_eq!(after.high, before.high, "the same inode");
+            if after != before {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the change time stays {before:?}");
+        }
+    }
+}

@@ -44,17 +44,26 @@ fn kind(command: &Command<'_>) -> usize {
 impl Worker {
     /// Starts a request.
     pub(super) fn execute_binary(&mut self, id: SessionId, request: &Request<'_>, now: Now) -> Done {
-        let Request { tag, command } = *request;
-        let done = self.start_binary(id, tag, command, now).unwrap_or_else(|stopped| stopped);
+        let Request { tag, command, odd_key } = *request;
+        let done = self.start_binary(id, tag, command, odd_key, now).unwrap_or_else(|stopped| stopped);
         if !matches!(done, Done::Again(_)) {
             self.count(ProtocolLabel::Binary, kind(&command));
         }
         done
     }
 
-    fn start_binary(&mut self, id: SessionId, tag: Tag, command: Command<'_>, now: Now) -> Result<Done, Done> {
+    fn start_binary(
+        &mut self,
+        id: SessionId,
+        tag: Tag,
+        command: Command<'_>,
+        odd_key: bool,
+        now: Now,
+    ) -> Result<Done, Done> {
         let to = To::Binary(tag);
         match command {
+            Command::Get { key } if odd_key => self.get_odd(id, tag, key),
+            Command::GetAndTouch { key, exptime } if odd_key => self.touch_odd(id, tag, key, exptime, now)?,
             Command::Get { key } => {
                 encode::get(&mut self.upstream, true, [key]);
                 let wanted = tag.returns_key() && !tag.is_quiet();
@@ -72,7 +81,7 @@ impl Worker {
             Command::Touch { key, exptime } => return self.touch_item(id, key, exptime, to, now),
             Command::Store { mode, key, flags, exptime, value, compare } => {
                 let compare = compare.map(NonZeroU64::get);
-                let store = Store { mode, key, flags, exptime, version: 0, compare, binary: false, value };
+                let store = Store { mode, key, flags, exptime, version: 0, compare, binary: odd_key, value };
                 return self.store(id, store, to, now);
             }
             Command::TooLarge { key } => return self.delete(id, key, None, true, to, now),

@@ -2,6 +2,7 @@
 
 use super::answer::To;
 use super::meta::Passing;
+use super::odd_keys::Odd;
 use super::peek::Staling;
 use super::stripes::Stripe;
 use crate::clock::Version;
@@ -16,6 +17,11 @@ pub struct SessionId {
     pub index: u32,
     /// Which connection in that slot.
     pub generation: u32,
+}
+
+impl SessionId {
+    /// No client: what is expected for it is ours alone.
+    pub(super) const NOBODY: Self = Self { index: u32::MAX, generation: 0 };
 }
 
 /// A write on its way: its stripe is held, and its record lies in the worker's queue of records.
@@ -100,6 +106,8 @@ pub enum What {
         /// Whether there was a hit that counts.
         hit: Option<Version>,
     },
+    /// The item of a key that `get` cannot name, for a client of the binary protocol.
+    Odd(Box<Odd>),
     /// The result of `ms`; the record in the queue is logged on success.
     Store {
         /// The write.
@@ -261,6 +269,7 @@ impl What {
             | What::MetaDelete { hold, .. }
             | What::MetaStale { hold, .. }
             | What::GivenBack { hold } => Some(*hold),
+            What::Odd(odd) => odd.touch.map(|(hold, _)| hold),
             What::Values { .. }
             | What::Value { .. }
             | What::MetaRead { .. }

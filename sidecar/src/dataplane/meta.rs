@@ -8,8 +8,8 @@ use super::answer::To;
 use super::expect::{Ends, Hidden, Hold, SessionId, What};
 use super::peek::Staling;
 use super::reply::{Batch, meta, record_key};
-use super::request::{private, touch_record};
-use super::session::PrivateAnswer;
+use super::request::{private, then, touch_record};
+use super::session::{PrivateAnswer, Then};
 use super::stripes::Mode;
 use super::worker::{Change, Done, UpstreamError, Worker};
 use crate::clock::{Now, Version};
@@ -18,6 +18,7 @@ use crate::protocol::reply;
 use crate::protocol::response::{Meta, MetaCode, Response};
 use crate::protocol::{MetaRequest, MetaVerb, encode};
 use crate::replication::record::{Marks, Record};
+use crate::rules::Rule;
 
 /// How the answer to a meta command is passed on.
 #[derive(Debug)]
@@ -94,9 +95,14 @@ impl Worker {
                     self.expect(id, What::VersionSet);
                 }
                 self.read_back_after(id, key, hold);
+                if request.has(b'C') {
+                    // What comes behind waits for that.
+                    return Ok(then(Then::MoreKeys));
+                }
             }
             // Its answer shows the bytes of the key, and ends at a line feed among them.
             MetaVerb::Debug if request.hides_key() => {
+                self.purge_flushed(id, key, now)?;
                 let mut line = Vec::new();
                 request.write_to(&mut line, None, false);
                 line.truncate(line.len() - 2);
@@ -167,13 +173,14 @@ impl Worker {
             return Ok(());
         }
         let marks = if request.is_binary() { Marks::BINARY } else { Marks::NONE };
-        let record = self.stored_record(request, key, hold.version, marks, now);
         match request.compare().filter(|_| request.has(b'I') && request.mode != b'E') {
             Some(compare) => {
+                let record = self.set_record(request, key, hold.version, marks, now);
                 self.peek_and(id, request, (key, hold), (&record, Staling::Older(compare)), passing);
             }
             None => {
                 request.write_to(&mut self.upstream, Some(hold.version.raw()), false);
+                let record = self.stored_record(request, key, hold.version, marks, now);
                 let hold = self.record(hold, &record);
                 self.expect(id, What::MetaStore { hold, drops: true, passing });
             }
@@ -190,10 +197,22 @@ impl Worker {
         marks: Marks,
         now: Now,
     ) -> Record<'a> {
-        let expiry = self.shared.expiry_of(i64::from(request.exptime(b'T').unwrap_or(0)), now);
-        if expiry.is_past(now.mono_ms()) {
-            return Record::Delete { key, version };
+        match self.set_record(request, key, version, marks, now) {
+            Record::Set { expiry, .. } if expiry.is_past(now.mono_ms()) => Record::Delete { key, version },
+            record => record,
         }
+    }
+
+    /// The same, though its end may be past: the end of another item may be put in its place.
+    fn set_record<'a>(
+        &self,
+        request: &MetaRequest<'a>,
+        key: &'a [u8],
+        version: Version,
+        marks: Marks,
+        now: Now,
+    ) -> Record<'a> {
+        let expiry = self.shared.expiry_of(i64::from(request.exptime(b'T').unwrap_or(0)), now);
         let flags = request.client_flags();
         Record::Set { key, version, flags, expiry, bulk: false, marks, value: request.value }
     }
@@ -238,7 +257,6 @@ impl Worker {
             Response::Error { line } => self.put_line(id, line),
             _ => return Err(UpstreamError::Unexpected),
         }
-        self.records.consume(record);
         Ok(())
     }
 
@@ -272,9 +290,12 @@ impl Worker {
 
     /// Somebody has the win token of this item now.
     fn won(&self, batch: &mut Batch<'_>, key: &[u8], item: Version) {
-        let mut bytes = Vec::with_capacity(key.len() + 16);
-        Record::Won { key, item }.encode(&mut bytes);
-        batch.journal().commit_encoded(self.shared.hasher.hash(key), &bytes);
+        if self.shared.broken(Rule::TokenTravels) {
+            return;
+        }
+        // Another worker may have its answer still to come.
+        let in_flight = self.shared.may_be_in_flight(item) && !self.shared.broken(Rule::TokenFollowsItsItem);
+        batch.journal().commit_won(self.shared.hasher.hash(key), key, item, in_flight);
     }
 
     /// The answer to `mg` with `T` or `N`.
@@ -300,7 +321,7 @@ impl Worker {
                     }
                 } else if created.is_past(now.mono_ms()) {
                     Record::Delete { key, version }.encode(&mut bytes);
-                } else {
+                } else if !self.shared.broken(Rule::VivifyIsWrite) {
                     let marks = if binary { Marks::WON.and(Marks::BINARY) } else { Marks::WON };
                     let (flags, bulk, expiry) = (0, false, created);
                     Record::Set { key, version, flags, expiry, bulk, marks, value: b"" }.encode(&mut bytes);
@@ -395,7 +416,11 @@ impl Worker {
                 return Ok(());
             }
             Response::Meta(meta) => {
-                let made = matches!(meta.code, MetaCode::Header | MetaCode::Value);
+                let made = match meta.code {
+                    MetaCode::Header | MetaCode::Value => true,
+                    MetaCode::NotStored | MetaCode::Exists | MetaCode::NotFound => false,
+                    MetaCode::Miss | MetaCode::NoOp | MetaCode::Debug => return Err(UpstreamError::Unexpected),
+                };
                 self.change = if made { Change::Made } else { Change::Refused };
                 if refuse {
                     self.saved.extend_from_slice(reply::OPAQUE_TOO_LONG);
@@ -418,8 +443,7 @@ impl Worker {
         }
         if maybe_silent {
             // The answer to `mn` is still to come.
-            let nobody = SessionId { index: u32::MAX, generation: 0 };
-            self.expected.push_front(super::expect::Expected { session: nobody, what: What::VersionSet });
+            self.expected.push_front(super::expect::Expected { session: SessionId::NOBODY, what: What::VersionSet });
         }
         Ok(())
     }

@@ -3,8 +3,9 @@
 //! A read after would take the win token that the next reader shall have.
 
 use super::expect::{Hold, SessionId, What};
+use super::item::item_of;
 use super::meta::Passing;
-use super::reply::{Batch, item_of, record_key};
+use super::reply::{Batch, record_key};
 use super::worker::{UpstreamError, Worker};
 use crate::clock::{Now, Version};
 use crate::protocol::response::{MetaCode, Response};
@@ -116,7 +117,13 @@ impl Worker {
                 }
                 self.commit(batch, hold, &bytes);
             }
-            Staling::Older(compare) if before.version.raw() == compare => self.commit_front(batch, hold),
+            Staling::Older(compare) if before.version.raw() == compare => match Record::decode(queued) {
+                Ok((Record::Set { expiry, .. }, _)) if expiry.is_past(now.mono_ms()) => {
+                    Record::Delete { key, version }.encode(&mut bytes);
+                    self.commit(batch, hold, &bytes);
+                }
+                _ => self.commit_front(batch, hold),
+            },
             Staling::Older(_) => {
                 // The end and the token are those of the item before.
                 let won = if before.marks.has(Marks::WON) { Marks::WON } else { Marks::NONE };

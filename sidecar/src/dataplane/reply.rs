@@ -4,6 +4,7 @@ use std::sync::{Arc, MutexGuard};
 
 use super::answer::{self, Outcome, To};
 use super::expect::{Expected, Hold, SessionId, What};
+use super::item::{Item, item_of};
 use super::request::touch_record;
 use super::session::State;
 use super::values::Direct;
@@ -13,7 +14,7 @@ use crate::protocol::binary::{Tag, answer as packet};
 use crate::protocol::encode;
 use crate::protocol::response::{self, Meta, MetaCode, Response};
 use crate::replication::journal::Journal;
-use crate::replication::record::{Expiry, Marks, Record};
+use crate::replication::record::{Expiry, Record};
 use crate::rules::Rule;
 use crate::shared::Shared;
 
@@ -99,23 +100,58 @@ impl Worker {
             self.expected.push_front(front);
             return passed;
         }
-        match front.what {
+        let (hold, inspects) = (front.what.hold(), matches!(front.what, What::Inspect { .. }));
+        self.answering = id;
+        let settled = self.settle(id, front.what, response, batch, now);
+        if settled.is_err() {
+            self.unsettled(id, hold, inspects);
+            return settled;
+        }
+        self.answered(id);
+        self.tell_local();
+        Ok(())
+    }
+
+    /// The answer is none to this command. The connection is given up: who asked is to be told, and what became of a write
+    /// is to be found out with its stripe held, as for all that is behind ([`Worker::upstream_lost`]).
+    #[cold]
+    fn unsettled(&mut self, id: SessionId, hold: Option<Hold>, inspects: bool) {
+        let what = match hold {
+            Some(hold) if inspects => What::Inspect { hold },
+            Some(hold) => What::Recovered { hold },
+            None => What::VersionSet,
+        };
+        self.expected.push_front(Expected { session: id, what });
+    }
+
+    /// What an answer other than a value means. With an error nothing is released or taken off the queue of records, but
+    /// for that of a read.
+    fn settle(
+        &mut self,
+        id: SessionId,
+        what: What,
+        response: &Response<'_>,
+        batch: &mut Batch<'_>,
+        now: Now,
+    ) -> Result<(), UpstreamError> {
+        match what {
             What::Values { last, .. } => self.end_of_values(id, response, last)?,
             What::Value { tag, hit, key, .. } => self.end_of_value(id, response, tag, hit, key.as_deref())?,
             What::Touched { hold, to: To::Binary(tag), expiry, hit, .. } => {
                 let key = tag.returns_key() && hit.is_none();
                 let key = key.then(|| record_key(self.records.front(hold.record)).map(Box::from)).flatten();
                 self.end_of_value(id, response, tag, hit.is_some(), key.as_deref())?;
-                self.touched(batch, hold, hit, expiry, now);
+                self.touched(batch, hold, hit.map(|item| (item, false)), expiry, now);
             }
             What::Touched { hold, last, expiry, hit, .. } => {
                 self.end_of_values(id, response, last)?;
-                self.touched(batch, hold, hit, expiry, now);
+                self.touched(batch, hold, hit.map(|item| (item, false)), expiry, now);
             }
+            What::Odd(odd) => self.odd_answered(id, response, batch, &odd, now)?,
             What::Store { hold, to } => self.stored(id, response, batch, hold, to)?,
             What::Modify { to, version } => self.modify_answered(response, to, version)?,
             What::VersionSet => {}
-            What::Versioned { hold } => self.versioned(hold, meta(response)?.flags.cas()),
+            What::Versioned { hold } => self.versioned(hold, meta(response)?),
             What::ReadBack { hold } => {
                 let item = item_of(response)?;
                 match item.filter(|item| self.change == Change::Made && item.version < hold.version) {
@@ -129,8 +165,13 @@ impl Worker {
             }
             What::Touch { hold, to, expiry } => {
                 let meta = meta(response)?;
-                let hit = meta.flags.cas().filter(|_| meta.code == MetaCode::Header).map(Version::of_item);
-                self.touched(batch, hold, hit, expiry, now);
+                let hit = match (meta.code, meta.flags.cas()) {
+                    (MetaCode::Header, Some(cas)) => Some(Version::of_item(cas)),
+                    (MetaCode::Miss, _) => None,
+                    _ => return Err(UpstreamError::Unexpected),
+                };
+                // A token that it took is not the client's.
+                self.touched(batch, hold, hit.map(|item| (item, meta.flags.has(b'W'))), expiry, now);
                 let touched = |item| Outcome::Touched(item, meta.flags.client_flags());
                 self.respond(id, to, &hit.map_or(Outcome::NotFound, touched));
             }
@@ -150,7 +191,9 @@ impl Worker {
                 self.respond(id, to, &outcome);
             }
             What::MetaRead { record, hide, passing } => {
-                self.meta_read_answered(id, response, batch, (record, hide, passing))?;
+                let passed = self.meta_read_answered(id, response, batch, (record, hide, passing));
+                self.records.consume(record);
+                passed?;
             }
             What::MetaTouch { hold, ends, passing } => {
                 self.meta_touched(id, response, batch, (hold, *ends, passing), now)?;
@@ -169,7 +212,12 @@ impl Worker {
                 self.meta_modified(response, (passing, maybe_silent, refuse))?;
             }
             What::MetaDebug { hide } => self.meta_debugged(id, response, hide)?,
-            What::GivenBack { hold } => self.release_front(hold),
+            What::GivenBack { hold } => {
+                self.release_front(hold);
+                if let Some(session) = self.session(id) {
+                    session.giving_back = session.giving_back.saturating_sub(1);
+                }
+            }
             What::Inspect { hold } => self.inspected(id, meta(response)?, hold),
             What::Purged => {
                 meta(response)?;
@@ -187,8 +235,6 @@ impl Worker {
                 return Err(UpstreamError::Unexpected);
             }
         }
-        self.answered(id);
-        self.tell_local();
         Ok(())
     }
 
@@ -216,7 +262,7 @@ impl Worker {
         }
     }
 
-    fn respond(&mut self, id: SessionId, to: To, outcome: &Outcome<'_>) {
+    pub(super) fn respond(&mut self, id: SessionId, to: To, outcome: &Outcome<'_>) {
         if let Some(session) = self.session(id) {
             answer::write(&mut session.output, to, outcome);
         }
@@ -278,8 +324,9 @@ impl Worker {
                     Outcome::Stored(hold.version)
                 }
                 code => {
+                    let outcome = refusal(code)?;
                     self.release_front(hold);
-                    refusal(code)?
+                    outcome
                 }
             },
             Response::Error { line } => {
@@ -328,6 +375,13 @@ impl Worker {
             Some(item) if item.version == hold.version => self.commit_item(batch, hold, &item, now),
             None if self.change != Change::Refused => self.commit_front(batch, hold),
             // Nothing was changed: refused, or not found.
+            Some(item) if item.took_token => {
+                let record = self.records.front(hold.record).to_vec();
+                match record_key(&record) {
+                    Some(key) => self.give_back(key, hold, item.version),
+                    None => self.release_front(hold),
+                }
+            }
             Some(_) | None => self.release_front(hold),
         }
     }
@@ -349,17 +403,17 @@ impl Worker {
     }
 
     fn set_version(&mut self, key: &[u8], hold: Hold, small: Version) {
-        let nobody = SessionId { index: u32::MAX, generation: 0 };
         self.versions.push_back(hold.version);
         encode::set_version(&mut self.upstream, key, hold.version.raw(), Some(small.raw()));
-        self.expected.push_back(Expected { session: nobody, what: What::VersionSet });
-        encode::probe(&mut self.upstream, key);
+        self.expected.push_back(Expected { session: SessionId::NOBODY, what: What::VersionSet });
+        encode::inspect(&mut self.upstream, key);
         let hold = self.record(hold, &Record::Delete { key, version: hold.version });
-        self.expected.push_back(Expected { session: nobody, what: What::Versioned { hold } });
+        self.expected.push_back(Expected { session: SessionId::NOBODY, what: What::Versioned { hold } });
     }
 
-    fn versioned(&mut self, hold: Hold, cas: Option<u64>) {
-        let small = cas.map(Version::of_item).filter(|version| *version < hold.version);
+    fn versioned(&mut self, hold: Hold, meta: &Meta<'_>) {
+        let here = meta.inspected().map(|(cas, _)| Version::of_item(cas));
+        let small = here.filter(|version| *version < hold.version);
         let record = self.records.front(hold.record).to_vec();
         match (small, record_key(&record)) {
             (Some(small), Some(key)) => {
@@ -367,7 +421,10 @@ impl Worker {
                 self.versions.pop_front();
                 self.set_version(key, hold, small);
             }
-            _ => self.release_front(hold),
+            _ => match (here.filter(|_| meta.flags.has(b'W')), record_key(&record)) {
+                (Some(item), Some(key)) => self.give_back(key, hold, item),
+                _ => self.release_front(hold),
+            },
         }
     }
 
@@ -399,24 +456,43 @@ impl Worker {
         }
     }
 
-    /// A read of ours took the win token of the item that is at the front: a client shall have it.
+    /// A read of ours took the win token of the item that is at the front: a client shall have it. Until then whom this is
+    /// done for is not answered.
     pub(super) fn give_back(&mut self, key: &[u8], hold: Hold, item: Version) {
+        if self.shared.broken(Rule::TokenGivenBack) {
+            return self.release_front(hold);
+        }
         self.records.consume(hold.record);
         self.versions.pop_front();
-        let nobody = SessionId { index: u32::MAX, generation: 0 };
         self.versions.push_back(hold.version);
         encode::mark_stale(&mut self.upstream, key, item.raw());
         let hold = self.record(hold, &Record::Delete { key, version: hold.version });
-        self.expected.push_back(Expected { session: nobody, what: What::GivenBack { hold } });
+        let id = self.answering;
+        if let Some(session) = self.session(id) {
+            session.giving_back += 1;
+        }
+        self.expect(id, What::GivenBack { hold });
     }
 
-    fn touched(&mut self, batch: &mut Batch<'_>, hold: Hold, hit: Option<Version>, expiry: Expiry, now: Now) {
+    /// A touch is done; `hit`: the item, and whether its win token was taken by that.
+    pub(super) fn touched(
+        &mut self,
+        batch: &mut Batch<'_>,
+        hold: Hold,
+        hit: Option<(Version, bool)>,
+        expiry: Expiry,
+        now: Now,
+    ) {
         let record = self.records.front(hold.record).to_vec();
         match (hit, record_key(&record)) {
-            (Some(item), Some(key)) => {
+            (Some((item, took_token)), Some(key)) => {
                 let mut bytes = Vec::with_capacity(record.len() + 16);
                 touch_record(key, item, hold.version, expiry, now).encode(&mut bytes);
-                self.commit(batch, hold, &bytes);
+                self.log(batch, hold, &bytes);
+                match took_token {
+                    true => self.give_back(key, hold, item),
+                    false => self.release_front(hold),
+                }
             }
             _ => self.release_front(hold),
         }
@@ -499,50 +575,6 @@ fn refusal(code: MetaCode) -> Result<Outcome<'static>, UpstreamError> {
 pub(super) fn meta<'r, 'a>(response: &'r Response<'a>) -> Result<&'r Meta<'a>, UpstreamError> {
     match response {
         Response::Meta(meta) => Ok(meta),
-        _ => Err(UpstreamError::Unexpected),
-    }
-}
-
-/// An item as it was read with `mg v f t c k`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Item<'a> {
-    pub(crate) version: Version,
-    pub(crate) flags: u32,
-    /// Remaining seconds, -1 for ever.
-    pub(crate) ttl: i64,
-    /// What else is to be known of it. A token that this read took is not given to anybody.
-    pub(crate) marks: Marks,
-    /// This read took the win token, which has to be given back: [`encode::mark_stale`].
-    pub(crate) took_token: bool,
-    pub(crate) value: &'a [u8],
-}
-
-impl Item<'_> {
-    pub(crate) fn expiry(&self, now: Now) -> Expiry {
-        expiry_of_ttl(self.ttl, now)
-    }
-}
-
-/// What memcached means by remaining seconds.
-pub(crate) fn expiry_of_ttl(ttl: i64, now: Now) -> Expiry {
-    match ttl {
-        ..0 => Expiry::Never,
-        seconds => Expiry::after_seconds(seconds, now.mono_ms()),
-    }
-}
-
-/// The item of such an answer; `None` for a miss.
-pub(crate) fn item_of<'a>(response: &Response<'a>) -> Result<Option<Item<'a>>, UpstreamError> {
-    let meta = meta(response)?;
-    match (meta.code, meta.value, meta.flags.cas(), meta.flags.client_flags(), meta.flags.ttl()) {
-        (MetaCode::Miss, ..) => Ok(None),
-        (MetaCode::Value, Some(value), Some(cas), Some(flags), Some(ttl)) => {
-            let marks = [(b'X', Marks::STALE), (b'Z', Marks::WON), (b'b', Marks::BINARY)];
-            let marks = marks.into_iter().filter(|(flag, _)| meta.flags.has(*flag));
-            let marks = marks.fold(Marks::NONE, |all, (_, mark)| all.and(mark));
-            let took_token = meta.flags.has(b'W');
-            Ok(Some(Item { version: Version::of_item(cas), flags, ttl, marks, took_token, value }))
-        }
         _ => Err(UpstreamError::Unexpected),
     }
 }

@@ -36,9 +36,9 @@ pub(crate) const KINDS: [&str; 17] = [
 fn kind(command: &Command<'_>) -> usize {
     use crate::protocol::Direction::{Decrement, Increment};
     match command {
-        Command::Get { cas: false, .. } => 0,
+        Command::Get { cas: false, .. } | Command::RefusedGet { exptime: None, .. } => 0,
         Command::Get { cas: true, .. } => 1,
-        Command::GetAndTouch { cas: false, .. } => 2,
+        Command::GetAndTouch { cas: false, .. } | Command::RefusedGet { exptime: Some(_), .. } => 2,
         Command::GetAndTouch { cas: true, .. } => 3,
         Command::Store { compare: Some(_), .. } => 9,
         Command::Store { mode, .. } => 4 + *mode as usize,
@@ -84,6 +84,7 @@ impl Worker {
         let taken = match request.command {
             Command::Get { cas, keys } => self.get(id, cas, keys),
             Command::GetAndTouch { cas, exptime, keys } => self.get_and_touch(id, cas, exptime, keys, now),
+            Command::RefusedGet { exptime, keys, reply } => self.refused_get(id, exptime, keys, reply, now),
             Command::Store { mode, key, flags, exptime, value, compare } => {
                 // The version is filled in when there is one.
                 let store = Store { mode, key, flags, exptime, version: 0, compare, binary: false, value };
@@ -141,7 +142,7 @@ impl Worker {
         let hide = self.hidden();
         let with_cas = cas || hide.is_some();
         let mut rest = keys;
-        let at_once = AHEAD.checked_div(self.value.bytes()).map_or(KEYS_AT_ONCE, |most| most.clamp(1, KEYS_AT_ONCE));
+        let at_once = self.keys_at_once();
         let last = rest.nth(skip + at_once).is_none();
         encode::get(&mut self.upstream, with_cas, keys.skip(skip).take(at_once));
         self.expect(id, What::Values { strip_cas: with_cas && !cas, hide, last });
@@ -163,31 +164,73 @@ impl Worker {
         keys: Keys<'_>,
         now: Now,
     ) -> Result<Done, Done> {
-        let skip = self.session(id).map_or(0, |s| s.keys_done);
-        let mut rest = keys.skip(skip).peekable();
-        if rest.peek().is_none() {
+        let done = self.session(id).map_or(0, |s| s.keys_done);
+        if { keys }.nth(done).is_none() {
             self.say(id, What::Local(b"END\r\n"));
         }
+        self.key_by_key(id, keys, |worker, key, last| {
+            let hold = worker.hold(id, key, Mode::Single, now)?;
+            encode::get_and_touch(&mut worker.upstream, exptime, Keys::new(key));
+            let hold = worker.record(hold, &Record::Delete { key, version: hold.version });
+            let expiry = worker.shared.expiry_of(i64::from(exptime), now);
+            let (to, hide) = (To::Text { noreply: false }, worker.hidden());
+            worker.expect(id, What::Touched { hold, to, strip_cas: !cas, hide, last, expiry, hit: None });
+            Ok(())
+        })?;
+        Ok(Done::Taken)
+    }
+
+    /// Does something with each key, told whether it is the last; with no more of them at once than are waited for.
+    fn key_by_key(
+        &mut self,
+        id: SessionId,
+        keys: Keys<'_>,
+        mut one: impl FnMut(&mut Self, &[u8], bool) -> Result<(), Done>,
+    ) -> Result<(), Done> {
+        let skip = self.session(id).map_or(0, |s| s.keys_done);
+        let mut rest = keys.skip(skip).peekable();
         let mut sent = 0;
         while let Some(key) = rest.next() {
             if sent == KEYS_AT_ONCE {
                 return Err(Done::Again(State::Draining(Then::MoreKeys)));
             }
-            let hold = self.hold(id, key, Mode::Single, now)?;
-            encode::get_and_touch(&mut self.upstream, exptime, Keys::new(key));
-            let hold = self.record(hold, &Record::Delete { key, version: hold.version });
-            let expiry = self.shared.expiry_of(i64::from(exptime), now);
-            let (hide, last) = (self.hidden(), rest.peek().is_none());
-            self.expect(
-                id,
-                What::Touched { hold, to: To::Text { noreply: false }, strip_cas: !cas, hide, last, expiry, hit: None },
-            );
+            one(self, key, rest.peek().is_none())?;
             sent += 1;
             if let Some(session) = self.session(id) {
                 session.keys_done += 1;
             }
         }
+        Ok(())
+    }
+
+    /// Nobody hears of the hits. Of those of a get no more are asked for than at once: they leave nothing but recency.
+    fn refused_get(
+        &mut self,
+        id: SessionId,
+        exptime: Option<i32>,
+        keys: Keys<'_>,
+        reply: &'static [u8],
+        now: Now,
+    ) -> Result<Done, Done> {
+        match exptime {
+            None => {
+                let at_once = self.keys_at_once();
+                encode::get(&mut self.upstream, false, keys.take(at_once));
+                self.expect(SessionId::NOBODY, What::Values { strip_cas: false, hide: None, last: false });
+            }
+            Some(exptime) => {
+                self.key_by_key(id, keys, |worker, key, _| {
+                    worker.touch_item(id, key, exptime, To::Text { noreply: true }, now).map(drop)
+                })?;
+            }
+        }
+        self.say(id, What::Local(reply));
         Ok(Done::Taken)
+    }
+
+    /// How many keys of a get go to memcached before the answers to those before are read.
+    fn keys_at_once(&self) -> usize {
+        AHEAD.checked_div(self.value.bytes()).map_or(KEYS_AT_ONCE, |most| most.clamp(1, KEYS_AT_ONCE))
     }
 
     pub(super) fn store(&mut self, id: SessionId, mut store: Store<'_>, to: To, now: Now) -> Result<Done, Done> {
@@ -300,6 +343,19 @@ impl Worker {
         let hold = self.record(hold, &Record::Delete { key, version: hold.version });
         self.expect(id, What::Inspect { hold });
         Err(Done::Again(State::Inspecting))
+    }
+
+    /// Makes sure that nothing flushed is found by a command that goes by another connection.
+    #[cold]
+    pub(super) fn purge_flushed(&mut self, id: SessionId, key: &[u8], now: Now) -> Result<(), Done> {
+        match self.session(id).and_then(|session| session.inspected.take()) {
+            Some(stripe) => self.release(stripe),
+            None if self.shared.sweeping() => {
+                self.hold_present(id, key, now)?;
+            }
+            None => {}
+        }
+        Ok(())
     }
 
     pub(super) fn record(&mut self, hold: Hold, record: &Record<'_>) -> Hold {

@@ -94,6 +94,8 @@ pub struct Session {
     /// For the client; the shell takes it.
     pub(super) output: Vec<u8>,
     pub(super) in_flight: u32,
+    /// Win tokens that are being given back: see [`Session::is_withheld`].
+    pub(super) giving_back: u32,
     pub(super) state: State,
     /// Keys of the request at the front that are on their way or done.
     pub(super) keys_done: usize,
@@ -118,6 +120,7 @@ impl Session {
             need: 0,
             output: Vec::new(),
             in_flight: 0,
+            giving_back: 0,
             state: State::Open,
             keys_done: 0,
             inspected: None,
@@ -170,6 +173,12 @@ impl Session {
         if self.output.is_empty() {
             self.output = Vec::new();
         }
+    }
+
+    /// Whether the output is not to be sent yet: a read of ours took a win token for one of its answers, and who is told
+    /// that answer shall not find, by whatever connection, that the token is taken.
+    pub fn is_withheld(&self) -> bool {
+        self.giving_back > 0
     }
 
     /// Answers not yet taken.

@@ -187,9 +187,10 @@ impl Worker {
             self.expected.push_front(front);
             return Ok(0);
         };
-        let shown = self.meta_hit(id, &meta, len, batch, (*record, hide.as_deref(), &*passing))?;
+        let shown = self.meta_hit(id, &meta, len, batch, (*record, hide.as_deref(), &*passing));
         self.records.consume(std::mem::take(record));
         self.expected.push_front(front);
+        let shown = shown?;
         self.rest = Some(Rest { left: len, last: true, to: shown.then_some(id), with_end: true });
         let passed = self.pass_on(bytes.get(header_len..).unwrap_or_default(), direct)?;
         Ok(header_len + passed)

@@ -96,6 +96,8 @@ pub struct Worker {
     touched: Vec<SessionId>,
     /// The answer to a change, kept until its read-back is in the journal.
     pub(super) saved: Vec<u8>,
+    /// Whose answer is being dealt with.
+    pub(super) answering: SessionId,
     /// The item before the command that makes it stale, whose answer is next.
     pub(super) peeked: Option<Box<super::peek::Peeked>>,
     /// What became of that change.
@@ -132,6 +134,7 @@ impl Worker {
             waiting: Vec::new(),
             touched: Vec::new(),
             saved: Vec::new(),
+            answering: SessionId::NOBODY,
             value: ANSWER,
             change: Change::Refused,
             peeked: None,
@@ -280,10 +283,12 @@ impl Worker {
         self.rest = None;
         self.upstream.clear();
         self.saved.clear();
+        self.peeked = None;
         for Expected { session, what } in std::mem::take(&mut self.expected) {
             if let Some(open) = self.session(session) {
                 open.state = State::Closing;
                 open.in_flight = 0;
+                open.giving_back = 0;
                 self.touch(session);
             }
             if let What::MetaRead { record, .. } = what {
@@ -307,7 +312,6 @@ impl Worker {
     pub fn upstream_connected(&mut self, limits: Limits, content: Content, now: Now) {
         self.shared.set_limits(&limits);
         self.limits = Some(limits);
-        let nobody = SessionId { index: u32::MAX, generation: 0 };
         for orphan in std::mem::take(&mut self.orphans) {
             let skip = self.shared.broken(Rule::ReadBackAfterLoss);
             let key = super::reply::record_key(&orphan.record).filter(|_| content == Content::Same && !skip);
@@ -315,7 +319,10 @@ impl Worker {
                 Some(key) => {
                     crate::protocol::encode::read_back(&mut self.upstream, key);
                     self.records.tail().extend_from_slice(&orphan.record);
-                    self.expected.push_back(Expected { session: nobody, what: What::Recovered { hold: orphan.hold } });
+                    self.expected.push_back(Expected {
+                        session: SessionId::NOBODY,
+                        what: What::Recovered { hold: orphan.hold },
+                    });
                 }
                 None => {
                     self.versions.pop_front();

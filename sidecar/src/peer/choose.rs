@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::clock::{Now, ReplicaId};
-use crate::replication::message::{Hello, PROTOCOL, Refusal};
+use crate::replication::message::{Hello, Refusal};
 
 /// A link that has been silent for so long is no reason to refuse another one. Heartbeats come every second.
 pub const ALIVE_MS: u64 = 2500;
@@ -88,7 +88,7 @@ pub fn choose(
     hello: &Hello,
     now: Now,
 ) -> Result<(), Refusal> {
-    if hello.protocol.0 > PROTOCOL.1 || hello.protocol.1 < PROTOCOL.0 {
+    if !hello.is_compatible() {
         return Err(Refusal::Protocol);
     }
     if hello.pair_id != pair_id {
@@ -116,6 +116,7 @@ pub fn choose(
 mod tests {
     use super::*;
     use crate::clock::Version;
+    use crate::replication::message::{MARKS, PROTOCOL};
 
     const NOW: Now = Now { mono_us: 1_000_000_000, wall_us: 0 };
 
@@ -128,7 +129,7 @@ mod tests {
         let wall_us = 1_700_000_000_000_000;
         Hello {
             protocol: PROTOCOL,
-            features: 0,
+            features: MARKS,
             pair_id: "pair".to_owned(),
             replica: id(replica),
             boot,
@@ -168,6 +169,8 @@ mod tests {
             hello
         };
         assert_eq!(choose(&other(|h| h.protocol = (PROTOCOL.1 + 1, 99))), Err(Refusal::Protocol));
+        assert_eq!(choose(&other(|h| h.features = 0)), Err(Refusal::Protocol));
+        assert_eq!(choose(&other(|h| h.features = u64::MAX)), choose(&other(|_| {})));
         assert_eq!(choose(&other(|h| h.pair_id = "other".to_owned())), Err(Refusal::Pair));
         assert_eq!(choose(&other(|h| h.replica = id(0))), Err(Refusal::SameReplica));
         assert_eq!(choose(&other(|_| {})), Ok(()));

@@ -233,28 +233,37 @@ fn asks_for_cluster(line: &[u8]) -> bool {
 }
 
 /// Whether there are keys, and none is too long.
-#[derive(PartialEq, Eq)]
-enum KeyCheck {
+enum KeyCheck<'a> {
     None,
     Good,
-    TooLong,
+    /// With the keys before the one that is.
+    TooLong(Keys<'a>),
 }
 
-fn check_keys(keys: Keys<'_>) -> KeyCheck {
-    let mut check = KeyCheck::None;
-    for key in keys {
+fn check_keys(words: &[u8]) -> KeyCheck<'_> {
+    let mut rest = words;
+    loop {
+        let before = words.len() - rest.len();
+        let (key, behind) = split_word(rest);
         if key.len() > MAX_KEY {
-            return KeyCheck::TooLong;
+            return KeyCheck::TooLong(Keys::new(words.get(..before).unwrap_or_default()));
         }
-        check = KeyCheck::Good;
+        if key.is_empty() {
+            return if before == 0 { KeyCheck::None } else { KeyCheck::Good };
+        }
+        rest = behind;
     }
-    check
 }
 
-fn key_too_long(limits: &Limits) -> Parsed<'static> {
-    match limits.dialect {
-        Dialect::Legacy => refuse(reply::BAD_FORMAT, false),
-        Dialect::Modern => refuse(reply::BAD_FORMAT_BLANK_LINE, false),
+/// `before`: the keys before the one that is too long.
+fn key_too_long<'a>(before: Keys<'a>, exptime: Option<i32>, limits: &Limits) -> Parsed<'a> {
+    let reply = match limits.dialect {
+        Dialect::Legacy => reply::BAD_FORMAT,
+        Dialect::Modern => reply::BAD_FORMAT_BLANK_LINE,
+    };
+    match { before }.next() {
+        Some(_) => complete(Command::RefusedGet { exptime, keys: before, reply }, false),
+        None => refuse(reply, false),
     }
 }
 
@@ -267,10 +276,10 @@ fn first_key_silenced(mut keys: Keys<'_>, line: &[u8]) -> bool {
 
 fn get<'a>(cas: bool, line: &'a [u8], rest: &'a [u8], limits: &Limits) -> Parsed<'a> {
     let keys = Keys::new(rest);
-    match (check_keys(keys), limits.dialect) {
+    match (check_keys(rest), limits.dialect) {
         (KeyCheck::Good, _) => complete(Command::Get { cas, keys }, false),
-        (KeyCheck::TooLong, Dialect::Modern) if first_key_silenced(keys, line) => refuse(reply::BLANK_LINE, false),
-        (KeyCheck::TooLong, _) => key_too_long(limits),
+        (KeyCheck::TooLong(_), Dialect::Modern) if first_key_silenced(keys, line) => refuse(reply::BLANK_LINE, false),
+        (KeyCheck::TooLong(before), _) => key_too_long(before, None, limits),
         (KeyCheck::None, Dialect::Legacy) => refuse(reply::ERROR, false),
         (KeyCheck::None, Dialect::Modern) => refuse(reply::BAD_FORMAT, false),
     }
@@ -281,10 +290,9 @@ fn get_and_touch<'a>(cas: bool, rest: &'a [u8], limits: &Limits) -> Parsed<'a> {
     let Some(exptime) = plain_exptime(exptime, limits) else {
         return refuse(reply::INVALID_EXPTIME, false);
     };
-    let keys = Keys::new(rest);
-    match check_keys(keys) {
-        KeyCheck::Good => complete(Command::GetAndTouch { cas, exptime, keys }, false),
-        KeyCheck::TooLong => key_too_long(limits),
+    match check_keys(rest) {
+        KeyCheck::Good => complete(Command::GetAndTouch { cas, exptime, keys: Keys::new(rest) }, false),
+        KeyCheck::TooLong(before) => key_too_long(before, Some(exptime), limits),
         KeyCheck::None => refuse(reply::END, false),
     }
 }

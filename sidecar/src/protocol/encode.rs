@@ -162,6 +162,17 @@ pub fn read_back(out: &mut Vec<u8>, key: &[u8]) {
     line(out, b"mg ", key, rest);
 }
 
+/// `mg <key> v f c [T<exp>]`: the item, for a client that uses it, where its key is one that `get` cannot name. Answers `VA`
+/// with `f` and `c`, or `EN`. **Takes the win token of a stale item** (`W`): see [`mark_stale`].
+pub fn read_value(out: &mut Vec<u8>, key: &[u8], exptime: Option<i32>) {
+    line(out, b"mg ", key, b" v f c");
+    if let Some(exptime) = exptime {
+        out.extend_from_slice(b" T");
+        signed(out, exptime);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 /// `md <key> I C<version> E<version>`: the item of this version is stale, and its win token is free. Answers `HD`, `EX`
 /// or `NF`.
 pub fn mark_stale(out: &mut Vec<u8>, key: &[u8], version: u64) {
@@ -183,18 +194,13 @@ pub fn take_token(out: &mut Vec<u8>, key: &[u8], exptime: Option<i32>) {
     out.extend_from_slice(b" u\r\n");
 }
 
-/// `mg <key> T<exp> c [f]`: a touch. Answers `HD` with `c` (and the item's flags), or `EN`.
+/// `mg <key> T<exp> c [f]`: a touch. Answers `HD` with `c` (and the item's flags), or `EN`. **Takes the win token of a
+/// stale item** (`W`), which a touch does not: see [`mark_stale`].
 #[inline]
 pub fn touch(out: &mut Vec<u8>, key: &[u8], exptime: i32, flags: bool) {
     line(out, b"mg ", key, b" T");
     signed(out, exptime);
     out.extend_from_slice(if flags { b" c f\r\n" } else { b" c\r\n" });
-}
-
-/// `mg <key> c u`: the version, without counting as a use. Answers `HD` with `c`, or `EN`. Takes
-/// the win token of a stale item; [`inspect`] does not.
-pub fn probe(out: &mut Vec<u8>, key: &[u8]) {
-    line(out, b"mg ", key, b" c u\r\n");
 }
 
 /// `me <key>`: version and expiry without any side effect. Answers `ME`, or `EN`. Of a key that only base64 can name the
@@ -372,10 +378,11 @@ mod tests {
             (encoded(|out| read_back(out, b"k")), "mg k v f t c k u\r\n"),
             (encoded(|out| touch(out, b"k", -1, false)), "mg k T-1 c\r\n"),
             (encoded(|out| touch(out, b"k", 1, true)), "mg k T1 c f\r\n"),
-            (encoded(|out| probe(out, b"k")), "mg k c u\r\n"),
             (encoded(|out| inspect(out, b"k")), "me k\r\n"),
             (encoded(|out| inspect(out, b"a b")), "mg YSBi b c t u\r\n"),
             (encoded(|out| read_back(out, b"a\n")), "mg YQo= b v f t c u\r\n"),
+            (encoded(|out| read_value(out, b"a b", None)), "mg YSBi b v f c\r\n"),
+            (encoded(|out| read_value(out, b"a b", Some(9))), "mg YSBi b v f c T9\r\n"),
             (encoded(|out| mark_stale(out, b"k", 7)), "md k I C7 E7\r\n"),
             (encoded(|out| take_token(out, b"k", None)), "mg k R2147483647 u\r\n"),
             (encoded(|out| take_token(out, b"k", Some(5))), "mg k R2147483647 T5 u\r\n"),

@@ -12,7 +12,7 @@ use super::limits::{Dialect, Limits, MAX_ANNOUNCED_VALUE, MAX_KEY};
 use super::number::{c_i32, c_u32, c_u64, plain_i32, plain_u64};
 use super::reply;
 use super::request::{Command, Keys, Request};
-use super::words::split_word;
+use super::words::{TOKENS, split_word};
 
 /// The most words of a line but for its end, the verb included.
 const MAX_WORDS: usize = 20;
@@ -378,8 +378,9 @@ pub(super) fn parse<'a>(verb: MetaVerb, rest: &'a [u8], limits: &Limits) -> Pars
     let words = words.get(words.iter().take_while(|byte| **byte == b' ').count()..).unwrap_or_default();
     let behind = Keys::new(words);
     // The verb, the key, and the length of `ms` are words too; the legacy parser counts the end of the line as one.
-    let count = 2 + usize::from(!len.is_empty()) + behind.take(MAX_WORDS + 1).count();
-    if dialect == Dialect::Modern && !behind.take(MAX_WORDS + 1).all(is_flag_like) {
+    let head = 2 + usize::from(!len.is_empty());
+    let count = head + behind.take(MAX_WORDS + 1).count();
+    if dialect == Dialect::Modern && !behind.take(TOKENS - head).all(is_flag_like) {
         return refuse(reply::BAD_FORMAT);
     }
     if verb == MetaVerb::Debug {

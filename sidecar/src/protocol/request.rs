@@ -36,6 +36,16 @@ pub enum Command<'a> {
         /// At least one key.
         keys: Keys<'a>,
     },
+    /// `get`, `gat` and the like with a key that is too long: nothing but an error is answered, yet memcached has read, or
+    /// touched, the keys before that one.
+    RefusedGet {
+        /// As in [`Command::GetAndTouch`], if it is one.
+        exptime: Option<i32>,
+        /// The keys before, at least one.
+        keys: Keys<'a>,
+        /// The error.
+        reply: &'static [u8],
+    },
     /// `set`, `add`, `replace`, `append`, `prepend`, `cas`, with its value complete.
     Store {
         /// Which of them; `cas` is `Set` with `compare`.

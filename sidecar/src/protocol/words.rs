@@ -1,7 +1,7 @@
 //! A command line cut at its blanks.
 
 /// Words that memcached looks at; the rest of a line is ignored (but for the keys of a get).
-const MAX_WORDS: usize = 23;
+pub(super) const TOKENS: usize = 23;
 /// Words that are kept with their place. No command needs more.
 const KEPT: usize = 7;
 
@@ -49,7 +49,7 @@ impl<'a> Words<'a> {
             *kept = self.last;
         }
         self.count += 1;
-        self.count == MAX_WORDS
+        self.count == TOKENS
     }
 
     /// How many words there are, at most 23.

@@ -10,7 +10,7 @@ use super::marks::{self, Difference};
 use super::record::{Expiry, Marks, Record};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
-use crate::dataplane::reply::{expiry_of_ttl, item_of};
+use crate::dataplane::item::{expiry_of_ttl, item_of};
 use crate::dataplane::stripes::Mode;
 use crate::dataplane::worker::UpstreamError;
 use crate::protocol::StoreMode;
@@ -150,6 +150,12 @@ impl Replicator {
             return Progress::Waiting;
         }
         let blind = |newest: Version| match record {
+            // The marks are for this item only: nothing may come between them and its value.
+            Record::Set { marks, .. }
+                if marks != Marks::NONE && marks != Marks::BINARY && !self.shared.broken(Rule::MarksAreExclusive) =>
+            {
+                false
+            }
             Record::Set { version, .. } | Record::Delete { version, .. } => {
                 version > newest || self.shared.broken(Rule::BlindOnlyAboveNewest)
             }
@@ -360,7 +366,7 @@ impl Replicator {
             },
             Record::Won { item, .. } => match here {
                 Some(here) if here == item => {
-                    encode::take_token(&mut self.upstream, key, None);
+                    self.send_take_token(key, seen.is_some_and(|(_, ttl)| ttl < 0));
                     self.ops.push_back(Op::Mark(ticket));
                 }
                 _ => self.supersede(ticket),
@@ -449,10 +455,27 @@ impl Replicator {
     }
 
     pub(super) fn touched(&mut self, ticket: u64, response: &Response<'_>) -> Result<(), UpstreamError> {
-        let Response::Meta(_) = response else { return Err(UpstreamError::Unexpected) };
+        let Response::Meta(meta) = response else { return Err(UpstreamError::Unexpected) };
         self.counters.applied += 1;
+        if let Some(cas) = meta.flags.cas().filter(|_| meta.flags.has(b'W'))
+            && self.give_back(ticket, cas)
+        {
+            return Ok(());
+        }
         self.finish(ticket);
         Ok(())
+    }
+
+    /// Doing what a record says took the win token of the item with this CAS. Its stripe is held on.
+    fn give_back(&mut self, ticket: u64, cas: u64) -> bool {
+        let Some(incoming) = self.apply.incoming(ticket) else { return false };
+        let batch = Arc::clone(&incoming.batch);
+        let (offset, len) = (incoming.offset, incoming.len);
+        let key = decode(&batch, offset, len).and_then(|record| record.key());
+        let Some(key) = key.filter(|_| !self.shared.broken(Rule::TokenGivenBack)) else { return false };
+        encode::mark_stale(&mut self.upstream, key, cas);
+        self.ops.push_back(Op::Mark(ticket));
+        true
     }
 
     /// The item has the version of the record: normally it is the same one. Values that differ are decided by the greater
@@ -501,19 +524,23 @@ impl Replicator {
         now: Now,
     ) {
         let touch_known = self.shared.journal().get(hash, key).is_some_and(|e| e.touch.is_some());
-        if !touch_known && theirs.is_clearly_later_than(ours) {
-            let exptime = self.exptime(theirs, now);
-            self.send_difference(ticket, key, version, difference, false);
-            encode::touch(&mut self.upstream, key, exptime, false);
-            self.ops.push_back(Op::Touch(ticket));
-            return;
-        }
-        if !touch_known && ours.is_clearly_later_than(theirs) {
-            // With a version of its own, since the other side may still know the touch that is forgotten here; noted like
-            // any touch, since an older one may be on its way.
-            let touch = self.shared.next_version(now);
-            let record = Record::Touch { key, item: version, version: touch, expiry: ours };
-            self.shared.journal().commit_record(hash, record);
+        let theirs_is_later = theirs.is_clearly_later_than(ours);
+        if !touch_known && (theirs_is_later || ours.is_clearly_later_than(theirs)) {
+            // Told with a version of its own, also where it is theirs: a touch that is forgotten here may be known there, or
+            // on its way. Noted like any touch, since an older one may be on its way here.
+            if !theirs_is_later || !self.shared.broken(Rule::AgreedEndIsTold) {
+                let expiry = if theirs_is_later { theirs } else { ours };
+                let touch = self.shared.next_version(now);
+                let record = Record::Touch { key, item: version, version: touch, expiry };
+                self.shared.journal().commit_record(hash, record);
+            }
+            if theirs_is_later {
+                let exptime = self.exptime(theirs, now);
+                self.send_difference(ticket, key, version, difference, false);
+                encode::touch(&mut self.upstream, key, exptime, false);
+                self.ops.push_back(Op::Touch(ticket));
+                return;
+            }
         }
         if difference.is_none() {
             self.supersede(ticket);

@@ -1,6 +1,8 @@
 //! The journal: the log, the table and the header under one lock. A write is in it before its client is answered and
 //! before its stripe is released.
 
+use std::collections::VecDeque;
+
 use super::log::Log;
 use super::record::{Expiry, Record};
 use crate::clock::Version;
@@ -29,6 +31,9 @@ pub const NEEDS_ALL: u64 = 1;
 /// [`Field::Filling`]: it has begun, in the log that is being applied.
 pub const BEGUN: u64 = 2;
 
+/// So many tokens given away before their item's write was logged are remembered: a few writes are in flight at a time.
+const EARLY: usize = 256;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Journal {
@@ -40,6 +45,8 @@ pub struct Journal {
     /// Entries that fell out of the table since the start.
     pub overflowed: u64,
     encoded: Vec<u8>,
+    /// Items whose win token a client got before the write itself was here: hash of the key, and version.
+    early: VecDeque<(u64, Version)>,
 }
 
 impl Journal {
@@ -52,7 +59,7 @@ impl Journal {
         let found = header::open(storage.as_mut(), config.entries, config.owner, config.host_boot)?;
         let (table, damaged) = Table::load(storage.as_mut(), config.entries, hasher);
         let log = Log::new(config.backlog);
-        let mut journal = Self { storage, log, table, overflowed: 0, encoded: Vec::new() };
+        let mut journal = Self { storage, log, table, overflowed: 0, encoded: Vec::new(), early: VecDeque::new() };
         if found == Found::Nothing {
             journal.set(Field::Filling, NEEDS_ALL);
         }
@@ -91,11 +98,37 @@ impl Journal {
     pub fn commit_encoded(&mut self, hash: u64, bytes: &[u8]) -> u64 {
         match Record::decode(bytes) {
             Ok((record, _)) => match write_of(&record) {
-                Some((key, write)) => self.commit(hash, key, write, bytes),
+                Some((key, write)) => {
+                    let seq = self.commit(hash, key, write, bytes);
+                    if let (Write::Set(item), false) = (write, self.early.is_empty()) {
+                        self.won_early(hash, key, item);
+                    }
+                    seq
+                }
                 None => self.append(bytes),
             },
             // What this process encoded is a record.
             Err(_) => self.log.next(),
+        }
+    }
+
+    /// A client got the win token of an item. `in_flight`: its write may not be here yet; then the record follows that once
+    /// more, since before it the peer knows nothing of the item.
+    pub fn commit_won(&mut self, hash: u64, key: &[u8], item: Version, in_flight: bool) {
+        self.commit_record(hash, Record::Won { key, item });
+        if in_flight {
+            if self.early.len() == EARLY {
+                self.early.pop_front();
+            }
+            self.early.push_back((hash, item));
+        }
+    }
+
+    #[cold]
+    fn won_early(&mut self, hash: u64, key: &[u8], item: Version) {
+        if let Some(place) = self.early.iter().position(|early| *early == (hash, item)) {
+            self.early.remove(place);
+            self.commit_record(hash, Record::Won { key, item });
         }
     }
 

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::inbox::Batch;
 use super::journal::{BEGUN, FILLED, NEEDS_ALL};
 use super::log::Cursor;
-use super::message::{Frame, FrameError, Hello, MAX_FRAME, MAX_HELLO, PROTOCOL, Refusal, Wanted};
+use super::message::{Frame, FrameError, Hello, MARKS, MAX_FRAME, MAX_HELLO, PROTOCOL, Refusal, Wanted};
 use super::record::{Expiry, Mark, Record, RecordError, ResyncKind};
 use super::replicator::Replicator;
 use super::resync::Plan;
@@ -89,7 +89,8 @@ pub(super) struct Link {
     pub(super) lag_us: Option<u64>,
     pub(super) lags: Vec<u64>,
     pub(super) sampled: u64,
-    pub(super) digest_asked: Version,
+    /// The floor of the last digest that was asked for, and how many entries had had to go by then.
+    pub(super) digest_asked: (Version, u64),
     /// The content of the peer as far as its log has been applied.
     pub(super) peer_incarnation: u64,
     /// The peer asked for everything, and that has not begun.
@@ -127,7 +128,7 @@ impl Link {
             lag_us: None,
             lags: Vec::new(),
             sampled: 0,
-            digest_asked: Version::ZERO,
+            digest_asked: (Version::ZERO, 0),
             peer_incarnation: 0,
             owes_all: false,
             asked_for_all: false,
@@ -142,9 +143,10 @@ impl Link {
 impl Replicator {
     /// A connection to the peer is made: the greeting is sent.
     pub fn link_opened(&mut self, now: Now) {
+        let overflowed = self.shared.journal().overflowed;
         let hello = self.hello(now);
         let link = &mut self.link;
-        link.digest_asked = hello.floor;
+        link.digest_asked = (hello.floor, overflowed);
         link.asked_for_all = hello.wanted.is_none();
         (link.state, link.heard_ms, link.beat_ms, link.failed) = (State::Greeting, now.mono_ms(), now.mono_ms(), None);
         (link.peer, link.cursor, link.mono_difference, link.frames) = (None, None, None, 0);
@@ -241,7 +243,7 @@ impl Replicator {
         let watermark = journal.version(Field::PeerWatermark);
         Hello {
             protocol: PROTOCOL,
-            features: 0,
+            features: MARKS,
             pair_id: self.config.pair_id.clone(),
             replica: self.shared.clock.replica(),
             boot: self.config.boot,
@@ -320,7 +322,7 @@ impl Replicator {
     }
 
     fn greeted(&mut self, hello: Hello, now: Now) -> Result<(), LinkError> {
-        if hello.protocol.0 > PROTOCOL.1 || hello.protocol.1 < PROTOCOL.0 {
+        if !hello.is_compatible() {
             return Err(self.refuse(Refusal::Protocol));
         }
         if hello.pair_id != self.config.pair_id {
@@ -366,7 +368,7 @@ impl Replicator {
 
     /// memcached has lost its content while a link may be open.
     pub(super) fn link_content_lost(&mut self, incarnation: u64) {
-        self.link.digest_asked = Version::ZERO;
+        self.link.digest_asked = (Version::ZERO, 0);
         // A greeting that is on its way does not tell of it yet.
         if self.link.state != State::Closed {
             self.shared.journal().append_record(&Record::Mark(Mark::ContentLost(incarnation)));
@@ -455,7 +457,7 @@ impl Replicator {
                 if journal.version(Field::Floor) <= version {
                     journal.set(Field::Floor, 0);
                 }
-                self.link.digest_asked = Version::ZERO;
+                self.link.digest_asked = (Version::ZERO, 0);
             }
         }
     }

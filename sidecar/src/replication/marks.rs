@@ -8,10 +8,11 @@ use super::inbox::decode;
 use super::record::{Marks, Record};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
-use crate::dataplane::reply::Item;
+use crate::dataplane::item::Item;
 use crate::dataplane::worker::UpstreamError;
 use crate::protocol::encode;
 use crate::protocol::response::Response;
+use crate::rules::Rule;
 
 /// Only an item that is stale or ends some day has a token to be taken: one that does neither ends so many seconds later
 /// until its token is taken.
@@ -33,6 +34,8 @@ pub(super) struct Difference {
     stale: bool,
     /// Its token is given away.
     won: bool,
+    /// It has no end.
+    endless: bool,
 }
 
 impl Difference {
@@ -44,11 +47,12 @@ impl Difference {
             stale: stale_there || item.took_token && !won_there,
             // A token that the read just took is where it belongs.
             won: won_there && (stale_there || !item.took_token),
+            endless: item.ttl < 0,
         }
     }
 
     pub(super) fn is_none(self) -> bool {
-        self == Self::default()
+        !self.stale && !self.won
     }
 }
 
@@ -59,7 +63,8 @@ impl Replicator {
         let batch = Arc::clone(&incoming.batch);
         let (offset, len) = (incoming.offset, incoming.len);
         let Some(Record::Set { key, version, expiry, marks, .. }) = decode(&batch, offset, len) else { return false };
-        let (stale, won) = (marks.has(Marks::STALE), marks.has(Marks::WON));
+        let stale = marks.has(Marks::STALE) && !self.shared.broken(Rule::StaleTravels);
+        let won = marks.has(Marks::WON);
         if stale {
             encode::mark_stale(&mut self.upstream, key, version.raw());
             self.ops.push_back(if won { Op::Ignored } else { Op::Mark(ticket) });
@@ -81,9 +86,21 @@ impl Replicator {
             self.ops.push_back(end(last && !what.won));
         }
         if what.won {
-            encode::take_token(&mut self.upstream, key, None);
+            self.send_take_token(key, what.endless);
             self.ops.push_back(end(last));
         }
+    }
+
+    /// Takes the token of an item, whose stripe is held alone; the answer is still to be expected. One that is neither stale
+    /// nor ends some day has no token to be taken before it ends: it does so for a moment. (A touch of one side and the
+    /// token of the other may have crossed.)
+    pub(super) fn send_take_token(&mut self, key: &[u8], endless: bool) {
+        let interim = endless && !self.shared.broken(Rule::EndlessTokenTravels);
+        if interim {
+            encode::touch(&mut self.upstream, key, INTERIM_S, false);
+            self.ops.push_back(Op::Ignored);
+        }
+        encode::take_token(&mut self.upstream, key, interim.then_some(0));
     }
 
     /// The marks of an item are set, or it has gone or changed, which is as good.

@@ -10,6 +10,8 @@ use crate::clock::{ReplicaId, Version};
 
 /// The protocol versions that this release speaks, both ends included.
 pub const PROTOCOL: (u16, u16) = (1, 1);
+/// In [`Hello::features`]: stale marks and win tokens in records (kinds 8 to 10). A side without it cannot read our log.
+pub const MARKS: u64 = 1;
 /// The longest frame before the peer is known, in bytes.
 pub const MAX_HELLO: usize = 1024;
 /// The longest frame, in bytes: one record of the largest item that the sidecar works with.
@@ -39,7 +41,7 @@ pub struct Wanted {
 pub struct Hello {
     /// Least and greatest protocol version spoken.
     pub protocol: (u16, u16),
-    /// Optional abilities; none is defined yet.
+    /// Abilities: [`MARKS`].
     pub features: u64,
     /// Only replicas of one pair link.
     pub pair_id: String,
@@ -67,11 +69,18 @@ pub struct Hello {
     pub flush_due: (Version, u64),
 }
 
+impl Hello {
+    /// Whether this side can be talked to: a common protocol version, and every ability that our log needs.
+    pub fn is_compatible(&self) -> bool {
+        self.protocol.0 <= PROTOCOL.1 && self.protocol.1 >= PROTOCOL.0 && self.features & MARKS == MARKS
+    }
+}
+
 /// Why a link is refused or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[repr(u8)]
 pub enum Refusal {
-    /// No common protocol version.
+    /// No common protocol version, or the other side lacks an ability.
     #[error("no common version of the replication protocol")]
     Protocol = 1,
     /// Another pair.

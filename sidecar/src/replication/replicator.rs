@@ -223,22 +223,28 @@ impl Replicator {
     }
 
     fn answer(&mut self, response: &Response<'_>, now: Now) -> Result<(), UpstreamError> {
-        match self.ops.pop_front().ok_or(UpstreamError::Unexpected)? {
-            Op::Inspect(ticket) => self.inspected(ticket, response, now),
-            Op::Store(ticket) => self.stored(ticket, response, now),
-            Op::Delete(ticket) => self.deleted(ticket, response),
-            Op::Touch(ticket) => self.touched(ticket, response),
-            Op::Compare(ticket) => self.compared(ticket, response, now),
-            Op::Mark(ticket) => self.marked(ticket, response),
+        let op = self.ops.pop_front().ok_or(UpstreamError::Unexpected)?;
+        let done = match &op {
+            Op::Inspect(ticket) => self.inspected(*ticket, response, now),
+            Op::Store(ticket) => self.stored(*ticket, response, now),
+            Op::Delete(ticket) => self.deleted(*ticket, response),
+            Op::Touch(ticket) => self.touched(*ticket, response),
+            Op::Compare(ticket) => self.compared(*ticket, response, now),
+            Op::Mark(ticket) => self.marked(*ticket, response),
             Op::GiveBack(stripe) => {
-                stripe.into_iter().for_each(|stripe| self.release(stripe));
+                stripe.iter().for_each(|stripe| self.release(*stripe));
                 Ok(())
             }
             Op::Fetch(fetch) => self.fetched(fetch, response, now),
             Op::FlushAll => self.flushed(response, now),
             Op::Sweep => self.swept_one(response),
             Op::EnableCrawler | Op::Ignored => Ok(()),
+        };
+        if done.is_err() {
+            // The connection is given up; what this was for is done again, like all that is behind.
+            self.ops.push_front(op);
         }
+        done
     }
 
     /// Somebody released a stripe that was waited for, logged a write, or asked for a flush.

@@ -3,17 +3,21 @@
 //! Items go through the same log as live writes. Each is fetched with its stripe held and queued before that is
 //! released, so it is in order with the writes of its key.
 
+mod dump;
+
 use std::collections::VecDeque;
 
+pub use dump::DumpCommand;
+use dump::{Dump, DumpUser};
+
 use super::recency::{Passes, Recency};
-use super::record::{Expiry, Mark, Record, ResyncKind};
+use super::record::{Mark, Record, ResyncKind};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
-use crate::dataplane::reply::item_of;
+use crate::dataplane::item::item_of;
 use crate::dataplane::stripes::{Mode, Stripe};
 use crate::dataplane::worker::UpstreamError;
 use crate::guess::Guess;
-use crate::protocol::dump::{self, DumpError, DumpItem, DumpLine};
 use crate::protocol::encode;
 use crate::protocol::response::Response;
 use crate::rules::Rule;
@@ -25,8 +29,6 @@ pub(crate) const FETCHES: usize = 1024;
 pub(super) const OUTPUT: usize = 256 << 10;
 /// What a record takes besides its key and value.
 const RECORD: usize = 64;
-/// After a dump that was refused or cut, the next one is tried so many milliseconds later.
-const DUMP_RETRY_MS: u64 = 100;
 
 /// An item to be read for the peer.
 #[derive(Debug)]
@@ -109,24 +111,6 @@ impl Job {
     }
 }
 
-/// Who uses the dump connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DumpUser {
-    Job,
-    Sweep,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Dump {
-    #[default]
-    Idle,
-    /// The shell has to open a connection.
-    Wanted(DumpUser),
-    Running(DumpUser),
-    /// Not before this millisecond.
-    Later(u64),
-}
-
 /// How far the job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResyncStatus {
@@ -185,17 +169,6 @@ pub(super) struct Resync {
     pub(super) last: Option<ResyncStatus>,
 }
 
-/// What the shell does with the dump connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DumpCommand {
-    /// Open a new connection and send these bytes; close an old one. A client may have disabled the crawler: `lru_crawler
-    /// enable` goes before, and its answer (an error where nobody did) is waited for, since memcached refuses a dump that is
-    /// pipelined behind another command.
-    Start(&'static [u8]),
-    /// Close it.
-    Stop,
-}
-
 impl Replicator {
     /// Starts to bring the peer what `plan` says, in the place of what was under way.
     pub(super) fn resync_start(&mut self, plan: Plan, now: Now) {
@@ -248,10 +221,11 @@ impl Replicator {
     }
 
     pub(super) fn resync_turn(&mut self, now: Now) {
-        while let Some(fetch) = self.resync.again.pop_front() {
-            if !self.fetch(fetch) {
-                break;
-            }
+        // Only one can wait for its stripe.
+        while self.resync.waiting.is_none()
+            && let Some(fetch) = self.resync.again.pop_front()
+        {
+            self.fetch(fetch);
         }
         if matches!(self.resync.dump, Dump::Later(ms) if now.mono_ms() >= ms) {
             self.resync.dump = Dump::Idle;
@@ -355,17 +329,16 @@ impl Replicator {
         self.resync.waiting.as_ref().is_some_and(|fetch| self.shared.stripes.of(fetch.hash) == stripe)
     }
 
-    /// Reads an item for the peer; `false`: its stripe has to be waited for.
-    fn fetch(&mut self, fetch: Fetch) -> bool {
+    /// Reads an item for the peer, now or when its stripe is free. Only while no other one waits.
+    fn fetch(&mut self, fetch: Fetch) {
         let held = !self.shared.broken(Rule::BulkUnderStripe);
         if held && !self.take_stripe(self.shared.stripes.of(fetch.hash), Mode::Single) {
             self.resync.waiting = Some(fetch);
-            return false;
+            return;
         }
         encode::read_back(&mut self.upstream, &fetch.key);
         self.resync.fetches += 1;
         self.ops.push_back(Op::Fetch(fetch));
-        true
     }
 
     pub(super) fn fetch_again(&mut self, fetch: Fetch) {
@@ -402,7 +375,7 @@ impl Replicator {
         }
     }
 
-    pub(super) fn fetched(&mut self, fetch: Fetch, response: &Response<'_>, now: Now) -> Result<(), UpstreamError> {
+    pub(super) fn fetched(&mut self, fetch: &Fetch, response: &Response<'_>, now: Now) -> Result<(), UpstreamError> {
         let item = item_of(response)?;
         self.resync.fetches -= 1;
         let current = self.resync.job.as_ref().is_some_and(|job| job.number == fetch.job);
@@ -447,7 +420,7 @@ impl Replicator {
             }
         }
         let held = (!self.shared.broken(Rule::BulkUnderStripe)).then(|| self.shared.stripes.of(hash));
-        match item.filter(|item| item.took_token) {
+        match item.filter(|item| item.took_token && !self.shared.broken(Rule::TokenGivenBack)) {
             Some(item) => {
                 encode::mark_stale(&mut self.upstream, key, item.version.raw());
                 self.ops.push_back(Op::GiveBack(held));
@@ -461,138 +434,6 @@ impl Replicator {
         self.resync.size.saw(bytes + RECORD);
         self.fetch_done(fetch.job, bytes);
         Ok(())
-    }
-
-    /// What the shell has to do with the dump connection, once.
-    pub fn take_dump_command(&mut self) -> Option<DumpCommand> {
-        if std::mem::take(&mut self.resync.abandon) && !matches!(self.resync.dump, Dump::Wanted(_)) {
-            return Some(DumpCommand::Stop);
-        }
-        let Dump::Wanted(user) = self.resync.dump else { return None };
-        if !self.connected {
-            return None;
-        }
-        self.resync.dump = Dump::Running(user);
-        if let Some(job) = self.resync.job.as_mut().filter(|_| user == DumpUser::Job) {
-            // One that was cut may have counted already.
-            job.recency = None;
-        }
-        // Undoes a client's `disable`. Where the dump overtakes it, it is refused and tried again.
-        self.upstream.extend_from_slice(encode::CRAWLER_ENABLE);
-        self.ops.push_back(Op::EnableCrawler);
-        Some(DumpCommand::Start(encode::METADUMP))
-    }
-
-    /// A sweep needs the dump connection: it goes first.
-    pub(super) fn dump_for_sweep(&mut self) -> bool {
-        match self.resync.dump {
-            // The job's own dump starts again afterwards.
-            Dump::Idle | Dump::Wanted(_) | Dump::Running(DumpUser::Job) => {
-                self.resync.dump = Dump::Wanted(DumpUser::Sweep);
-                true
-            }
-            Dump::Running(DumpUser::Sweep) | Dump::Later(_) => false,
-        }
-    }
-
-    fn is_counting(&self) -> bool {
-        self.resync.job.as_ref().is_some_and(|job| job.phase == Phase::Count)
-    }
-
-    /// Whether bytes of the dump can be taken now.
-    pub fn dump_wants_input(&self) -> bool {
-        match self.resync.dump {
-            Dump::Running(DumpUser::Job) => self.is_counting() || self.may_fetch(),
-            Dump::Running(DumpUser::Sweep) => self.upstream.len() < OUTPUT && self.ops.len() < 4 * FETCHES,
-            Dump::Idle | Dump::Wanted(_) | Dump::Later(_) => true,
-        }
-    }
-
-    /// The dump connection is lost, or could not be opened.
-    pub fn dump_failed(&mut self) {
-        if let Dump::Running(user) = self.resync.dump {
-            self.resync.dump = Dump::Wanted(user);
-        }
-    }
-
-    /// Bytes of the dump: returns how many are done with. To be called again as long as it takes some.
-    ///
-    /// # Errors
-    /// They are no dump; the connection is to be closed and [`Replicator::dump_failed`] called.
-    pub fn dump_input(&mut self, bytes: &[u8], now: Now) -> Result<usize, DumpError> {
-        let mut at = 0;
-        while let Dump::Running(user) = self.resync.dump {
-            if !self.dump_wants_input() {
-                break;
-            }
-            let Some((line, len)) = dump::parse(bytes.get(at..).unwrap_or_default())? else { break };
-            at += len;
-            match line {
-                DumpLine::Started => {}
-                DumpLine::Item(item) => match user {
-                    DumpUser::Job => self.listed(&item, now),
-                    DumpUser::Sweep => self.sweep_one(&item),
-                },
-                DumpLine::End => {
-                    self.resync.dump = Dump::Idle;
-                    self.resync.abandon = true;
-                    match user {
-                        DumpUser::Job => {
-                            if let Some(job) = &mut self.resync.job {
-                                job.dumped(self.config.resync_rate);
-                            }
-                        }
-                        DumpUser::Sweep => self.sweep_listed(),
-                    }
-                }
-                DumpLine::Retry { .. } | DumpLine::Refused { .. } => {
-                    self.resync.dump = Dump::Later(now.mono_ms() + DUMP_RETRY_MS);
-                    self.resync.abandon = true;
-                    if user == DumpUser::Sweep {
-                        self.sweep_again();
-                    }
-                }
-            }
-        }
-        Ok(at)
-    }
-
-    /// One item of the dump for the job.
-    fn listed(&mut self, item: &DumpItem<'_>, now: Now) {
-        let version = Version::of_item(item.cas);
-        let peer = 1 - self.shared.clock.replica().get();
-        let memcached_s = self.shared.memcached_unix_ms(now).div_euclid(1000);
-        let Some(job) = &mut self.resync.job else { return };
-        let wanted = job.wants(version, peer);
-        if job.phase == Phase::Count {
-            if wanted {
-                job.recency.get_or_insert_with(|| Recency::new(memcached_s)).add(item.last_access, item.size);
-            }
-            return;
-        }
-        if job.passes.as_ref().is_some_and(|passes| !passes.takes(item.last_access)) {
-            return;
-        }
-        let mut key = Vec::with_capacity(crate::protocol::limits::MAX_KEY);
-        item.key.decode_into(&mut key);
-        if !self.shared.accepts_key(&key) {
-            return;
-        }
-        if wanted {
-            job.listed += 1;
-            let number = job.number;
-            let hash = self.shared.hasher.hash(&key);
-            let ours = version.replica() != peer;
-            let unnoted = ours && self.unnoted.is_some_and(|(from, to)| version > from && version < to);
-            let source = if unnoted { Source::Unnoted(version) } else { Source::Dump(version) };
-            self.fetch(Fetch { key: key.into(), hash, source, job: number });
-        } else if job.plan.digest.is_some_and(|floor| version <= floor) {
-            let expiry = item.expires.map_or(Expiry::Never, |unix| {
-                let left_ms = unix.saturating_mul(1000).saturating_sub(self.shared.memcached_unix_ms(now));
-                Expiry::after_seconds(left_ms.div_euclid(1000), now.mono_ms())
-            });
-            self.shared.journal().append_record(&Record::Have { key: &key, version, expiry });
-        }
     }
 }
 

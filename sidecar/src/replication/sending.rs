@@ -71,7 +71,7 @@ impl Replicator {
                 }
             }
         }
-        self.link.digest_asked = Version::ZERO;
+        self.link.digest_asked = (Version::ZERO, 0);
         self.link.unconfirmed.clear();
         self.link.watermarks.clear();
         self.link.settling.clear();
@@ -169,8 +169,10 @@ impl Replicator {
         }
         let mut journal = self.shared.journal();
         let floor = journal.version(Field::Floor);
-        if due && floor > Version::ZERO && floor != self.link.digest_asked {
-            self.link.digest_asked = floor;
+        // An entry that had to go may be the touch of an item below the floor.
+        let asked = (floor, journal.overflowed);
+        if due && floor > Version::ZERO && asked != self.link.digest_asked {
+            self.link.digest_asked = asked;
             journal.append_record(&Record::Mark(Mark::DigestWanted(floor)));
         }
     }

@@ -437,7 +437,7 @@ impl Serving {
     fn send(&self, client: &Client, now: Now) -> std::io::Result<bool> {
         let mut core = self.core.borrow_mut();
         let Some(session) = core.session(client.id) else { return Ok(true) };
-        if client.blocked.get() {
+        if client.blocked.get() || session.is_withheld() {
             return Ok(false);
         }
         let output = session.output();

@@ -135,6 +135,12 @@ fn execute(stream: &mut (impl Read + Write), server: &Memcached, request: &Reque
             line.extend_from_slice(if cas { b"gets" } else { b"get" });
             add_keys(&mut line, keys);
         }
+        Command::RefusedGet { exptime, keys, .. } => {
+            line.extend_from_slice(exptime.map_or("get".to_owned(), |exptime| format!("gat {exptime}")).as_bytes());
+            add_keys(&mut line, keys);
+            line.extend_from_slice(b" ");
+            line.extend_from_slice(&[b'k'; 251]);
+        }
         Command::GetAndTouch { cas, exptime, keys } => {
             line.extend_from_slice(if cas { b"gats " } else { b"gat " });
             line.extend_from_slice(exptime.to_string().as_bytes());
@@ -271,11 +277,30 @@ pub(crate) fn check(pair: &Pair, input: &[u8]) -> Result<(), String> {
     check_once(pair, input)
 }
 
+/// Answers without their cas numbers: `E` of a client is none of ours, and from then on memcached counts on from another.
+fn without_cas(answers: &[u8]) -> Vec<u8> {
+    let digits = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+    let mut masked = Vec::new();
+    for line in answers.split_inclusive(|byte| *byte == b'\n') {
+        let words: Vec<&[u8]> = line.split(|byte| b" \r\n".contains(byte)).collect();
+        for (index, word) in words.iter().enumerate() {
+            let cas = match words.first() {
+                Some(&b"VALUE") => index == 4 && digits(word),
+                Some(&(b"VA" | b"HD" | b"EN" | b"NS" | b"EX" | b"NF")) => word.strip_prefix(b"c").is_some_and(digits),
+                _ => false,
+            };
+            masked.extend_from_slice(if cas { b"cas" } else { word });
+            masked.push(b' ');
+        }
+    }
+    masked
+}
+
 fn check_once(pair: &Pair, input: &[u8]) -> Result<(), String> {
     let (direct, parser) = pair.both(input);
     let same_items = pair.same_items();
     let shown = input[..input.len().min(400)].escape_ascii();
-    if direct != parser {
+    if direct != parser && without_cas(&direct) != without_cas(&parser) {
         return Err(format!(
             "{:?} {shown}\n  memcached: {}\n  parser:    {}",
             pair.limits.dialect,

@@ -90,7 +90,7 @@ pub(crate) fn session_of<'a>(
 /// What must hold for whatever bytes a request was made from.
 fn check(request: &Request<'_>, limits: &Limits) {
     let keys: Vec<&[u8]> = match request.command {
-        Command::Get { keys, .. } | Command::GetAndTouch { keys, .. } => {
+        Command::Get { keys, .. } | Command::GetAndTouch { keys, .. } | Command::RefusedGet { keys, .. } => {
             assert!(keys.count() > 0, "a get has a key");
             keys.collect()
         }

@@ -3,12 +3,18 @@
 use sidecar::clock::Version;
 use sidecar::dataplane::expect::SessionId;
 
+use crate::meta_client::{self, Parts};
+
 /// What was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
     Gets,
+    /// A read that makes the item where there is none.
+    Vivify,
     /// set, add, replace, cas, append, prepend, incr, decr: the item is there afterwards.
     Write,
+    /// The same, and the item is not stale.
+    Fresh,
     /// A set, touch and the like with an end in the past: where it succeeds, the item is gone.
     Remove,
     /// The item is gone whether it was there or not.
@@ -50,6 +56,48 @@ pub(crate) enum Answer {
     Line(String),
     /// The CAS number of the hit.
     Values(Option<u64>),
+    Meta(Meta),
+}
+
+/// What a meta command was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Meta {
+    /// Two letters.
+    pub(crate) code: String,
+    pub(crate) cas: Option<u64>,
+    /// `X`.
+    pub(crate) stale: bool,
+    /// `W`.
+    pub(crate) won: bool,
+    /// `Z`.
+    pub(crate) sent: bool,
+}
+
+impl Meta {
+    /// `HD` or `VA`.
+    pub(crate) fn is_success(&self) -> bool {
+        matches!(self.code.as_str(), "HD" | "VA")
+    }
+
+    fn of(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let code = words.next().filter(|code| matches!(*code, "HD" | "VA" | "EN" | "NF" | "NS" | "EX"))?;
+        let words: Vec<&str> = words.collect();
+        let has = |mark| words.contains(&mark);
+        let cas = words.iter().find_map(|word| word.strip_prefix('c')?.parse().ok());
+        Some(Self { code: code.to_owned(), cas, stale: has("X"), won: has("W"), sent: has("Z") })
+    }
+}
+
+impl Answer {
+    /// The CAS number of the item that it shows.
+    pub(crate) fn token(&self) -> Option<u64> {
+        match self {
+            Answer::Line(_) => None,
+            Answer::Values(cas) => *cas,
+            Answer::Meta(meta) => meta.cas.filter(|_| meta.is_success()),
+        }
+    }
 }
 
 impl Client {
@@ -71,20 +119,31 @@ impl Client {
                 at += len + 2;
                 continue;
             }
+            let meta = Meta::of(&line);
+            if meta.as_ref().is_some_and(|meta| meta.code == "VA") {
+                let len: usize = line.split(' ').nth(1)?.parse().ok()?;
+                self.received.get(at..at + len + 2)?;
+                at += len + 2;
+            }
             self.received.drain(..at);
-            let answer = if values && line == "END" { Answer::Values(cas) } else { Answer::Line(line) };
+            let answer = match meta {
+                Some(meta) => Answer::Meta(meta),
+                None if values && line == "END" => Answer::Values(cas),
+                None => Answer::Line(line),
+            };
             return self.asked.pop_front().map(|request| (request, answer));
         }
     }
 }
 
-/// A random request: its bytes.
+/// A random request: its bytes. `meta` of 100 are meta commands.
 pub(crate) fn request(
     rng: &mut fastrand::Rng,
     client: &Client,
     keys: u8,
     unique: u64,
     memcached_unix: u64,
+    meta: u32,
 ) -> (Asked, u8, Vec<u8>) {
     let key = rng.u8(0..keys);
     let name = format!("k{key}");
@@ -99,6 +158,12 @@ pub(crate) fn request(
     let write = |ended| if ended { Asked::Remove } else { Asked::Write };
     let flags = rng.u32(0..3);
     let value = format!("{unique}{}", "x".repeat(rng.usize(0..30)));
+    let token = client.tokens.get(&key).copied().unwrap_or(1);
+    if rng.u32(0..100) < meta {
+        let parts = Parts { name: &name, exptime: &exptime, value: &value, token };
+        let (asked, text) = meta_client::request(rng, &parts);
+        return (asked, key, text.into_bytes());
+    }
     let storing =
         |verb: &str, tail: &str| format!("{verb} {name} {flags} {exptime} {}{tail}\r\n{value}\r\n", value.len());
     let (asked, text) = match rng.u32(0..100) {
@@ -106,10 +171,7 @@ pub(crate) fn request(
         25..=49 => (write(ended), storing("set", "")),
         50..=53 => (write(ended), storing("add", "")),
         54..=57 => (write(ended), storing("replace", "")),
-        58..=61 => {
-            let token = client.tokens.get(&key).copied().unwrap_or(1);
-            (write(ended), storing("cas", &format!(" {token}")))
-        }
+        58..=61 => (write(ended), storing("cas", &format!(" {token}"))),
         62..=64 => (Asked::Write, format!("append {name} 0 0 1\r\na\r\n")),
         65..=66 => (Asked::Write, format!("prepend {name} 0 0 1\r\n1\r\n")),
         67..=70 => (Asked::Write, format!("incr {name} {}\r\n", rng.u32(1..9))),

@@ -6,7 +6,10 @@
 
 mod client;
 mod histories;
+mod marks;
 mod memcached;
+mod meta_client;
+mod meta_scenarios;
 mod oracle;
 mod plan;
 mod replica;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sidecar::clock::Version;
 
 use crate::client::{Answer, Asked, Request};
+use crate::marks::Marks;
 
 /// What was acknowledged for a key on one replica.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +21,7 @@ struct Told {
 pub(crate) struct Oracle {
     told: [BTreeMap<u8, Told>; 2],
     flushed: [Version; 2],
+    pub(crate) marks: Marks,
 }
 
 impl Oracle {
@@ -31,14 +33,29 @@ impl Oracle {
 
     /// Checks an answer and learns from it.
     pub(crate) fn answered(&mut self, replica: usize, request: &Request, answer: &Answer) -> Result<(), String> {
+        if let Answer::Meta(meta) = answer {
+            self.marks.answered(replica, request, meta)?;
+        }
         let told = self.told[replica].entry(request.key).or_default();
-        match (answer, &request.asked) {
-            (Answer::Values(hit), _) => {
-                let version = hit.map(Version::of_item);
-                if let Some(version) = version.filter(|version| *version <= request.known) {
-                    return Err(format!("k{}: read {version}, but {} is known", request.key, request.known));
-                }
+        let read = matches!(request.asked, Asked::Gets | Asked::Gat | Asked::Vivify);
+        if let Some(version) = answer.token().map(Version::of_item).filter(|_| read) {
+            if version <= request.known {
+                return Err(format!("k{}: read {version}, but {} is known", request.key, request.known));
             }
+            if request.asked == Asked::Vivify && version > request.low {
+                told.written = told.written.max(request.low);
+            }
+        }
+        match (answer, &request.asked) {
+            (Answer::Values(_), _) => {}
+            (Answer::Meta(meta), asked) => match (asked, meta.code.as_str()) {
+                (Asked::Write | Asked::Fresh, "HD" | "VA") => told.written = told.written.max(request.low),
+                (Asked::Remove, "HD") | (Asked::Delete, "HD" | "NF") => told.removed = told.removed.max(request.low),
+                (Asked::Write | Asked::Fresh | Asked::Remove | Asked::Touch, "NF" | "NS" | "EX") => {}
+                (Asked::Touch, "HD" | "VA") => {}
+                (Asked::Gets | Asked::Gat | Asked::Vivify, "HD" | "VA" | "EN") => {}
+                (asked, code) => return Err(format!("{asked:?} was answered {code:?}")),
+            },
             (Answer::Line(line), asked) => match (asked, line.as_str()) {
                 (Asked::Write | Asked::Big, line) if line == "STORED" || line.parse::<u64>().is_ok() => {
                     told.written = told.written.max(request.low);
@@ -53,7 +70,7 @@ impl Oracle {
                 (Asked::FlushLater, "OK") | (Asked::Touch, "TOUCHED" | "NOT_FOUND") => {}
                 (Asked::Remove | Asked::Write, "NOT_FOUND" | "NOT_STORED" | "EXISTS") => {}
                 (_, line) if line.starts_with("CLIENT_ERROR cannot increment") => {}
-                (_, line) if line.starts_with("SERVER_ERROR out of memory") => {}
+                (_, line) if line.starts_with("SERVER_ERROR") && line.to_lowercase().contains("out of memory") => {}
                 (asked, line) => return Err(format!("{asked:?} was answered {line:?}")),
             },
         }
@@ -63,6 +80,7 @@ impl Oracle {
     /// The replica lost its cache: what was only there is gone, which is allowed. With an overflown table, deletes may be
     /// forgotten too.
     pub(crate) fn content_lost(&mut self, replica: usize, deletes_too: bool) {
+        self.marks.forget(replica, None);
         for told in self.told[replica].values_mut() {
             told.written = Version::ZERO;
             if deletes_too {
@@ -73,6 +91,7 @@ impl Oracle {
 
     /// The replica lost its state file.
     pub(crate) fn state_lost(&mut self, replica: usize) {
+        self.marks.forget(replica, None);
         // Its clock may have gone back to the greatest version that is still in memcached.
         self.told[replica].clear();
         self.flushed[replica] = Version::ZERO;

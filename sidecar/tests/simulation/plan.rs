@@ -15,6 +15,8 @@ pub(crate) struct Plan {
     pub(crate) clients: usize,
     /// Keys in use.
     pub(crate) keys: u8,
+    /// So many of a hundred requests are meta commands.
+    pub(crate) meta: u32,
     /// Stripes of each replica.
     pub(crate) stripes: usize,
     /// Slots of the table.
@@ -85,10 +87,16 @@ impl Plan {
             link_output: *rng.choice(&[1 << 10, 1 << 20]).unwrap_or(&1024),
             resync_rate: *rng.choice(&[None, None, Some(1000), Some(20_000)]).unwrap_or(&None),
             faults: rng.u32(0..=30),
+            meta: *rng.choice(&[0, 0, 20]).unwrap_or(&0),
             kinds,
             rules,
             verbose: false,
         }
+    }
+
+    /// The same with hardly anything but meta commands.
+    pub(crate) fn full_of_meta(seed: u64, rules: Rules) -> Self {
+        Self { meta: 80, ..Self::of(seed, rules) }
     }
 }
 

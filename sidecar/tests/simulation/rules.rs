@@ -4,6 +4,9 @@
 //! an item of the dump was gone when it was to be read. Whatever the peer lacks of it is in the table (then
 //! `EvictedPendingIsDeleted` tells it) or below the floor (then `FloorRefuses` does); 20,000 histories without it fail in
 //! none. It stays, since it costs nothing and makes no assumption about the table.
+//!
+//! Two are not shown here yet: `EndlessTokenTravels` (a touch and a token that cross) and `TokenFollowsItsItem` (a token given
+//! between a write and its answer).
 
 use sidecar::rules::{Rule, Rules};
 
@@ -15,9 +18,20 @@ const TRIES: u64 = 20_000;
 
 /// The seed of the first history that fails without the rule.
 fn found(rule: Rule) -> Option<(u64, String)> {
+    let of_marks = matches!(
+        rule,
+        Rule::StaleTravels
+            | Rule::TokenTravels
+            | Rule::MarksAreExclusive
+            | Rule::TokenGivenBack
+            | Rule::VivifyIsWrite
+            | Rule::AgreedEndIsTold
+    );
+    let plan = if of_marks { Plan::full_of_meta } else { Plan::of };
     (1..=TRIES).find_map(|seed| {
-        let outcome = World::run(Plan::of(seed, Rules::without(rule)));
-        outcome.failure.map(|failure| (seed, failure))
+        let failure = World::run(plan(seed, Rules::without(rule))).failure?;
+        // It must be the rule that was missing.
+        World::run(plan(seed, Rules::HOLD)).failure.is_none().then_some((seed, failure))
     })
 }
 
@@ -56,4 +70,10 @@ found_when_broken! {
     new_incarnation_gets_all: NewIncarnationGetsAll,
     bulk_under_stripe: BulkUnderStripe,
     remaining_life: RemainingLife,
+    stale_travels: StaleTravels,
+    token_travels: TokenTravels,
+    marks_are_exclusive: MarksAreExclusive,
+    token_given_back: TokenGivenBack,
+    vivify_is_write: VivifyIsWrite,
+    agreed_end_is_told: AgreedEndIsTold,
 }

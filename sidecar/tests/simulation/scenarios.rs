@@ -6,13 +6,14 @@ use crate::plan::{Kinds, Plan};
 use crate::world::World;
 
 /// Nothing happens by itself; a table of 64 entries and a large backlog.
-fn plan(rules: Rules) -> Plan {
+pub(crate) fn plan(rules: Rules) -> Plan {
     Plan {
         seed: 1,
         requests: 0,
         workers: 1,
         clients: 1,
         keys: 10,
+        meta: 0,
         stripes: 8,
         entries: 64,
         backlog: 1 << 20,
@@ -26,17 +27,17 @@ fn plan(rules: Rules) -> Plan {
 }
 
 /// A story: what went wrong in it, if anything did.
-type Story = fn(Rules) -> Result<(), String>;
+pub(crate) type Story = fn(Rules) -> Result<(), String>;
 
 /// Runs a story with all rules, and without one: that one must be missed.
-fn needs(rule: Rule, story: Story) {
+pub(crate) fn needs(rule: Rule, story: Story) {
     assert_eq!(story(Rules::HOLD), Ok(()));
     let without = story(Rules::without(rule));
     assert!(without.is_err(), "nothing shows that {rule:?} is broken");
     println!("{rule:?} is missed: {without:?}");
 }
 
-fn expect(world: &World, side: usize, key: &str, wanted: Option<&str>) -> Result<(), String> {
+pub(crate) fn expect(world: &World, side: usize, key: &str, wanted: Option<&str>) -> Result<(), String> {
     let found = world.value(side, key);
     if found.as_deref() == wanted { Ok(()) } else { Err(format!("replica {side}: {key} is {found:?}, not {wanted:?}")) }
 }
@@ -94,7 +95,7 @@ fn a_delete_holds_where_only_the_peer_remembers_it() {
 }
 
 /// Replica 0 has flushed what both held, and replica 1 has a newer write when it hears of that.
-fn flushed_behind_a_newer_write(rules: Rules) -> Result<World, String> {
+pub(crate) fn flushed_behind_a_newer_write(rules: Rules) -> Result<World, String> {
     let mut world = World::new(plan(rules));
     world.same_clocks();
     world.heal()?;

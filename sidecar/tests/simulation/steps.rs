@@ -41,12 +41,17 @@ impl World {
         }
     }
 
-    /// A client's request and its answer; nothing travels between the sides.
-    pub(crate) fn tell(&mut self, side: usize, request: &str, answer: &str) -> Result<(), String> {
+    /// A client's request: its answer, without the last line end. Nothing travels between the sides.
+    pub(crate) fn answer(&mut self, side: usize, request: &str) -> Result<String, String> {
         self.ask_only(side, request);
         self.run_all(side)?;
         let received = std::mem::take(&mut self.clients[side][0].received);
-        let received = String::from_utf8_lossy(&received).trim_end().to_owned();
+        Ok(String::from_utf8_lossy(&received).trim_end().to_owned())
+    }
+
+    /// A client's request and its answer; nothing travels between the sides.
+    pub(crate) fn tell(&mut self, side: usize, request: &str, answer: &str) -> Result<(), String> {
+        let received = self.answer(side, request)?;
         let wrong = || Err(format!("{request:?} on replica {side} was answered {received:?}"));
         if received == answer { Ok(()) } else { wrong() }
     }
@@ -58,6 +63,26 @@ impl World {
             self.carry(from)?;
         }
         self.run_all(1 - from)
+    }
+
+    /// The replicator of a side gets an answer of memcached that is none to what it sent last.
+    pub(crate) fn wrong_answer(&mut self, side: usize, answer: &[u8]) -> Result<(), String> {
+        let (now, world, workers) = (self.replicas[side].now(self.now_us), self.now_us, self.plan.workers);
+        let Some(sidecar) = &mut self.replicas[side].sidecar else { return Err("no sidecar".to_owned()) };
+        if sidecar.replicator.upstream_output().is_empty() {
+            return Err("nothing is sent".to_owned());
+        }
+        if let Ok(taken) = sidecar.replicator.upstream_input(answer, now) {
+            return Err(format!("{taken} bytes of a wrong answer are taken"));
+        }
+        self.replicas[side].lose_upstream(workers, world, &mut self.rng);
+        Ok(())
+    }
+
+    /// Everything of one side is told to the other one's sidecar, whose memcached does nothing.
+    pub(crate) fn hand_over(&mut self, from: usize) -> Result<(), String> {
+        self.run_all(from)?;
+        (0..16).try_for_each(|_| self.carry(from))
     }
 
     /// The link goes on, but memcached does nothing.

@@ -3,7 +3,7 @@
 use sidecar::state::header::Field;
 use sidecar::state::table::List;
 
-use crate::client::{self, Answer, Client, Request};
+use crate::client::{self, Client, Request};
 use crate::oracle::Oracle;
 use crate::plan::{Plan, weighted};
 use crate::replica::Replica;
@@ -50,6 +50,9 @@ pub(crate) struct World {
     fingerprint: u64,
     /// Until when memory is short, or the crawler busy, on each replica.
     trouble_until: [u64; 2],
+    /// Some replica dropped an entry of its table, or lost all of them; or a read of ours took a token and was cut before it
+    /// could give it back.
+    tokens_unsure: bool,
 }
 
 impl World {
@@ -73,6 +76,7 @@ impl World {
             answers: 0,
             fingerprint,
             trouble_until,
+            tokens_unsure: false,
         };
         for replica in &mut world.replicas {
             replica.start(&plan, 0, &mut world.rng);
@@ -186,11 +190,12 @@ impl World {
             client.session = self.replicas[side].open(worker);
             client.worker = worker;
             client.received.clear();
-            client.asked.clear();
+            client.asked.drain(..).for_each(|request| self.oracle.marks.unheard(request.key));
         }
         let Some(session) = client.session else { return false };
         self.unique += 1;
-        let (asked, key, bytes) = client::request(&mut self.rng, client, self.plan.keys, self.unique, unix);
+        let (asked, key, bytes) =
+            client::request(&mut self.rng, client, self.plan.keys, self.unique, unix, self.plan.meta);
         let Some(sidecar) = &mut self.replicas[side].sidecar else { return false };
         let low = sidecar.shared.clock.last();
         let known = self.oracle.known(side, key);
@@ -215,6 +220,7 @@ impl World {
             worker.take_touched();
             let Some(open) = worker.session(session) else {
                 client.session = None;
+                client.asked.drain(..).for_each(|request| self.oracle.marks.unheard(request.key));
                 continue;
             };
             client.received.append(&mut sidecar.direct[client.worker].take(session));
@@ -225,9 +231,10 @@ impl World {
             } else {
                 worker.output_taken(session, now);
             }
+            let closed = self.clients[side][index].session.is_none();
             while let Some((request, answer)) = self.clients[side][index].take() {
                 self.answers += 1;
-                if let Answer::Values(Some(token)) = answer {
+                if let Some(token) = answer.token() {
                     self.clients[side][index].tokens.insert(request.key, token);
                     self.mix(token);
                 }
@@ -236,6 +243,10 @@ impl World {
                     .answered(side, &request, &answer)
                     .map_err(|error| format!("replica {side}, client {index}: {error}"))?;
                 self.mix(request.low.raw());
+            }
+            if closed {
+                let unheard = self.clients[side][index].asked.drain(..);
+                unheard.for_each(|request| self.oracle.marks.unheard(request.key));
             }
         }
         Ok(())
@@ -311,7 +322,7 @@ impl World {
     pub(crate) fn drop_clients(&mut self, side: usize) {
         for client in &mut self.clients[side] {
             client.session = None;
-            client.asked.clear();
+            client.asked.drain(..).for_each(|request| self.oracle.marks.unheard(request.key));
             client.received.clear();
         }
     }
@@ -344,6 +355,7 @@ impl World {
             }
             2 => self.link.blocked[side] = !self.link.blocked[side],
             3 => {
+                self.tokens_unsure = true;
                 let which = self.rng.usize(0..=self.plan.workers);
                 let now = self.now_us;
                 self.replicas[side].lose_upstream(which, now, &mut self.rng);
@@ -362,10 +374,12 @@ impl World {
                 self.replicas[side].wall_offset_us += step;
             }
             9 => {
-                let key = format!("k{}", self.rng.u8(0..self.plan.keys));
-                self.replicas[side].memcached.evict(key.as_bytes());
+                let key = self.rng.u8(0..self.plan.keys);
+                self.replicas[side].memcached.evict(format!("k{key}").as_bytes());
+                self.oracle.marks.forget(side, Some(key));
             }
             10 => {
+                self.oracle.marks.forget(side, None);
                 self.trouble_until[side] = self.now_us + self.rng.u64(1..300_000);
                 self.replicas[side].memcached.set_out_of_memory(true);
             }
@@ -392,20 +406,24 @@ impl World {
         Ok(())
     }
 
-    fn lose_content(&mut self, side: usize) {
-        let overflown = self.replicas[side]
+    fn has_overflown(&self, side: usize) -> bool {
+        self.replicas[side]
             .journal(|journal| journal.overflowed > 0 || journal.number(Field::Floor) > 0)
-            .unwrap_or(true);
+            .unwrap_or(true)
+    }
+
+    fn lose_content(&mut self, side: usize) {
+        let overflown = self.has_overflown(side);
+        self.tokens_unsure |= overflown;
         self.oracle.content_lost(side, overflown);
     }
 
     fn restart_sidecar(&mut self, side: usize, state_lost: bool, memcached_too: bool) {
         self.cut();
         self.drop_clients(side);
-        let overflown = self.replicas[side]
-            .journal(|journal| journal.overflowed > 0 || journal.number(Field::Floor) > 0)
-            .unwrap_or(true);
+        let overflown = self.has_overflown(side);
         self.replicas[side].kill();
+        self.tokens_unsure = true;
         if state_lost {
             self.replicas[side].lose_state(&self.plan);
             self.oracle.state_lost(side);
@@ -506,10 +524,12 @@ impl World {
 
     /// Both sides are equal, and nothing is older than what clients were told.
     fn check(&mut self) -> Result<(), String> {
+        self.tokens_unsure |= self.has_overflown(0) || self.has_overflown(1);
         for key in 0..self.plan.keys {
             let name = format!("k{key}");
             let [a, b] = &self.replicas;
             let (here, there) = (a.memcached.peek(name.as_bytes()), b.memcached.peek(name.as_bytes()));
+            self.oracle.marks.check_final(key, [here, there], self.tokens_unsure)?;
             for item in [here, there].into_iter().flatten() {
                 self.oracle.check_final(key, sidecar::clock::Version::of_item(item.cas))?;
             }

@@ -4,10 +4,10 @@ use anyhow::{Context, Result};
 use e2e::binary::{Packet, opcode::*};
 use e2e::memcached::Suite;
 
-use super::compare::Complete;
-use super::script::{Batch, End, Piece};
 use super::table::{Case, run};
 use crate::endpoints::Endpoints;
+use crate::packet_compare::Complete;
+use crate::packets::{Batch, End, Piece};
 use crate::script::Cut;
 
 /// The largest value that memcached takes with `-I`: the item has a header of 48 bytes, 8 for the CAS, the key with its

@@ -8,6 +8,7 @@ use super::opcode::{Tag, Verb};
 use super::sasl::{self, Claim, Sasl};
 use super::stats::Stats;
 use super::{HEADER, MAGIC};
+use crate::protocol::encode::needs_base64;
 use crate::protocol::limits::{Dialect, Limits, MAX_COMMAND_LINE, MAX_KEY};
 use crate::protocol::reply::Farewell;
 use crate::protocol::request::{Direction, StoreMode};
@@ -24,6 +25,8 @@ pub struct Request<'a> {
     pub tag: Tag,
     /// What is asked.
     pub command: Command<'a>,
+    /// Its key can only be named in base64: see [`needs_base64`].
+    pub odd_key: bool,
 }
 
 /// What is asked, borrowed from the input. Keys are 1 to 250 bytes; an exptime is that of
@@ -217,7 +220,8 @@ pub(in crate::protocol) fn parse<'a>(input: &'a [u8], limits: &Limits, sasl: Sas
     if lengths.key > MAX_KEY {
         return Parsed::Close(Farewell::Binary { tag, status: Status::Invalid });
     }
-    let whole = |command, swallow| Parsed::Request(Request { tag, command }, head, swallow);
+    let odd_key = memchr::memchr3(b' ', b'\n', 0, key).is_some();
+    let whole = |command, swallow| Parsed::Request(Request { tag, command, odd_key }, head, swallow);
     let refused = |status, swallow| whole(Command::Refused(status), swallow);
     let Some(verb) = tag.verb() else {
         // memcached throws away as many bytes as the body has, behind the key.
@@ -226,8 +230,9 @@ pub(in crate::protocol) fn parse<'a>(input: &'a [u8], limits: &Limits, sasl: Sas
     if !belong(verb, lengths) {
         return Parsed::Close(Farewell::Binary { tag, status: Status::Invalid });
     }
-    if !matches!(verb, Verb::Stat | Verb::SaslAuth | Verb::SaslStep) && !key.is_empty() && !limits.accepts_key(key) {
-        // No command for memcached can name it yet.
+    let is_key = !matches!(verb, Verb::Stat | Verb::SaslAuth | Verb::SaslStep);
+    if odd_key && is_key && !needs_base64(key) && !limits.accepts_key(key) {
+        // Too long for base64: no command for memcached can name it.
         return Parsed::Close(Farewell::Binary { tag, status: Status::Invalid });
     }
     let compare = NonZeroU64::new(cas);
@@ -262,7 +267,8 @@ pub(in crate::protocol) fn parse<'a>(input: &'a [u8], limits: &Limits, sasl: Sas
                     let Some(response) = behind.get(..left as usize) else {
                         return Parsed::Incomplete(head + left as usize);
                     };
-                    return Parsed::Request(Request { tag, command: claim(response) }, head + response.len(), 0);
+                    let request = Request { tag, command: claim(response), odd_key };
+                    return Parsed::Request(request, head + response.len(), 0);
                 }
                 _ if left < sasl::HUGE_RESPONSE => claim(sasl::TOO_LONG),
                 _ => Command::Refused(Status::OutOfMemory),
@@ -287,7 +293,7 @@ pub(in crate::protocol) fn parse<'a>(input: &'a [u8], limits: &Limits, sasl: Sas
                 mode => mode,
             };
             let command = Command::Store { mode, key, flags, exptime: exptime(word(extras, 4)), value, compare };
-            return Parsed::Request(Request { tag, command }, head + value.len(), 0);
+            return Parsed::Request(Request { tag, command, odd_key }, head + value.len(), 0);
         }
     };
     whole(command, 0)

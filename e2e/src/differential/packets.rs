@@ -5,22 +5,31 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use e2e::binary::{Packet, opcode};
-use e2e::client::{Address, Client, Excerpt};
+use serde::{Deserialize, Serialize};
 
-use crate::script::Cut;
+use super::script::Cut;
+use super::tokens::Tokens;
+use crate::binary::{Packet, opcode};
+use crate::client::{Address, Client, Excerpt};
+use crate::latin1;
 
 /// Marks the end of the answers to a batch.
 const SENTINEL: u32 = 0xffff_fffe;
 
 /// A part of what is sent.
-#[derive(Clone)]
-pub(crate) enum Piece {
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Piece {
+    /// `@` in its key stands for the prefix
     Packet(Packet),
     /// With the CAS last seen for a key, or the one seen so many before that.
-    Token(Packet, &'static str, usize),
-    Raw(Vec<u8>),
+    Token(Packet, String, usize),
+    /// [`RAW_PREFIX`] in it stands for the prefix
+    Raw(#[serde(with = "latin1")] Vec<u8>),
 }
+
+/// As long as the prefixes of [`super::history`], so that lengths in raw bytes stay right.
+pub const RAW_PREFIX: &[u8; 9] = b"h0000000:";
 
 impl From<Packet> for Piece {
     fn from(packet: Packet) -> Self {
@@ -39,51 +48,64 @@ impl fmt::Debug for Piece {
 }
 
 /// What ends a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum End {
     /// A noop, whose answer ends the answers
+    #[default]
     Noop,
     /// The client says that it will send no more, and reads to the end
     Finish,
 }
 
 /// One write on one connection.
-#[derive(Clone, Debug)]
-pub(crate) struct Batch {
-    pub(crate) connection: usize,
-    pub(crate) pieces: Vec<Piece>,
-    pub(crate) end: End,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// opened when first used
+    #[serde(rename = "on")]
+    pub connection: usize,
+    /// sent together
+    pub pieces: Vec<Piece>,
+    /// how the end of the answers is known
+    #[serde(default)]
+    pub end: End,
 }
 
 /// The answers to a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
-    pub(crate) packets: Vec<Packet>,
+pub struct Seen {
+    /// in their order
+    pub packets: Vec<Packet>,
     /// what is left behind the last whole packet
-    pub(crate) tail: Vec<u8>,
-    pub(crate) closed: bool,
+    pub tail: Vec<u8>,
+    /// the other side closed the connection
+    pub closed: bool,
 }
 
 /// Plays all batches against one address. `@` in keys stands for `prefix`.
-pub(crate) fn run(batches: &[Batch], prefix: &str, address: &Address, cut: Cut) -> Result<Vec<Seen>> {
-    let mut session =
-        Session { address, prefix, clients: HashMap::new(), tokens: HashMap::new(), keys: HashMap::new() };
+pub fn run(batches: &[Batch], prefix: &str, address: &Address, cut: Cut) -> Result<Vec<Seen>> {
+    let mut session = Session::new(address, prefix, Duration::from_secs(5));
     let step = |(number, batch)| session.play(batch, cut).with_context(|| format!("batch {}: {batch:?}", number + 1));
     batches.iter().enumerate().map(step).collect()
 }
 
-struct Session<'a> {
+/// A client with its connections.
+pub(super) struct Session<'a> {
     address: &'a Address,
     prefix: &'a str,
+    patience: Duration,
     clients: HashMap<usize, Client>,
-    /// CAS numbers seen for each key, the newest last
-    tokens: HashMap<Vec<u8>, Vec<u64>>,
+    pub(super) tokens: Tokens,
     /// the key of each opaque
     keys: HashMap<u32, Vec<u8>>,
 }
 
-impl Session<'_> {
-    fn play(&mut self, batch: &Batch, cut: Cut) -> Result<Seen> {
+impl<'a> Session<'a> {
+    pub(super) fn new(address: &'a Address, prefix: &'a str, patience: Duration) -> Self {
+        Session { address, prefix, patience, clients: HashMap::new(), tokens: Tokens::default(), keys: HashMap::new() }
+    }
+
+    pub(super) fn play(&mut self, batch: &Batch, cut: Cut) -> Result<Seen> {
         let mut bytes = Vec::new();
         for piece in &batch.pieces {
             bytes.extend(self.bytes(piece));
@@ -96,7 +118,7 @@ impl Session<'_> {
         let client = match self.clients.entry(batch.connection) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(Client::connect(self.address)?.patience(Duration::from_secs(5)))
+                entry.insert(Client::connect(self.address)?.patience(self.patience))
             }
         };
         cut.pieces(&bytes).into_iter().try_for_each(|piece| client.send(piece))?;
@@ -113,10 +135,7 @@ impl Session<'_> {
         let (packets, rest) = split(&received);
         for packet in packets.iter().filter(|packet| packet.status == 0 && packet.cas != 0) {
             if let Some(key) = self.keys.get(&packet.opaque) {
-                let tokens = self.tokens.entry(key.clone()).or_default();
-                if tokens.last() != Some(&packet.cas) {
-                    tokens.push(packet.cas);
-                }
+                self.tokens.learn(key, packet.cas.to_string().as_bytes());
             }
         }
         Ok(Seen { packets, tail: rest.to_vec(), closed })
@@ -124,21 +143,36 @@ impl Session<'_> {
 
     fn bytes(&mut self, piece: &Piece) -> Vec<u8> {
         let (packet, token) = match piece {
-            Piece::Raw(bytes) => return bytes.clone(),
+            Piece::Raw(bytes) => return self.raw(bytes),
             Piece::Packet(packet) => (packet, None),
             Piece::Token(packet, key, age) => (packet, Some((key, age))),
         };
         let mut packet = packet.clone();
         packet.key = self.key(&packet.key);
         if let Some((key, age)) = token {
-            let tokens = self.tokens.get(&self.key(key.as_bytes()));
-            packet.cas = tokens.and_then(|tokens| tokens.iter().rev().nth(*age)).copied().unwrap_or(u64::MAX - 1);
+            let token = self.tokens.get(&self.key(key.as_bytes()), *age);
+            let number = token.and_then(|token| std::str::from_utf8(token).ok()?.parse().ok());
+            packet.cas = number.unwrap_or(u64::MAX - 1);
         }
         if packet.opaque == 0 {
             packet.opaque = 1 + self.keys.len() as u32;
         }
         self.keys.insert(packet.opaque, packet.key.clone());
         packet.bytes()
+    }
+
+    fn raw(&self, bytes: &[u8]) -> Vec<u8> {
+        let (mut filled, mut rest) = (Vec::with_capacity(bytes.len()), bytes);
+        while let Some((first, tail)) = rest.split_first() {
+            if let Some(tail) = rest.strip_prefix(RAW_PREFIX) {
+                filled.extend_from_slice(self.prefix.as_bytes());
+                rest = tail;
+            } else {
+                filled.push(*first);
+                rest = tail;
+            }
+        }
+        filled
     }
 
     fn key(&self, key: &[u8]) -> Vec<u8> {

@@ -2,17 +2,26 @@
 
 use std::collections::HashMap;
 
-use e2e::client::Excerpt;
+use super::masks;
+use super::script::{Reply, Seen};
+use crate::client::Excerpt;
 
-use crate::masks;
-use crate::script::Seen;
+/// The seconds by which times to live differ when one of two clocks that tick once a second has ticked meanwhile.
+pub const TICK: u64 = 1;
 
 /// Which cas number of ours stands for which one of memcached: equal numbers must be equal on both sides, different
-/// ones different on both, over the whole case.
-#[derive(Default)]
-pub(crate) struct CasPairs {
+/// ones different on both, over the whole case. Times to live may differ by what the clocks of the two are apart.
+pub struct CasPairs {
     ours: HashMap<Vec<u8>, Vec<u8>>,
     reference: HashMap<Vec<u8>, Vec<u8>>,
+    /// in seconds
+    clocks_apart: u64,
+}
+
+impl Default for CasPairs {
+    fn default() -> Self {
+        CasPairs::with_clocks_apart(TICK)
+    }
 }
 
 /// A piece of an answer.
@@ -40,24 +49,41 @@ impl std::fmt::Debug for Token<'_> {
 }
 
 impl CasPairs {
+    /// For clocks that are up to so many seconds apart.
+    pub fn with_clocks_apart(seconds: u64) -> Self {
+        CasPairs { ours: HashMap::new(), reference: HashMap::new(), clocks_apart: seconds }
+    }
+
     /// Compares all replies; the error shows the first difference.
-    pub(crate) fn compare(&mut self, expected: &Seen, seen: &Seen) -> Result<(), String> {
+    pub fn compare(&mut self, expected: &Seen, seen: &Seen) -> Result<(), String> {
         for (number, (expected, seen)) in expected.0.iter().zip(&seen.0).enumerate() {
-            let equal = self.same(&expected.bytes, &seen.bytes) && expected.closed == seen.closed;
-            if !equal {
-                let mark = |closed| if closed { " <closed>" } else { "" };
-                return Err(format!(
-                    "step {}, {}:\n  memcached: {:?}{}\n  sidecar:   {:?}{}",
-                    number + 1,
-                    first_difference(&expected.bytes, &seen.bytes),
-                    Excerpt(&expected.bytes),
-                    mark(expected.closed),
-                    Excerpt(&seen.bytes),
-                    mark(seen.closed),
-                ));
-            }
+            self.compare_reply(expected, seen).map_err(|error| format!("step {}, {error}", number + 1))?;
         }
         Ok(())
+    }
+
+    /// Compares one reply; the error shows the first difference.
+    pub fn compare_reply(&mut self, expected: &Reply, seen: &Reply) -> Result<(), String> {
+        if self.same(&expected.bytes, &seen.bytes) && expected.closed == seen.closed {
+            return Ok(());
+        }
+        let mark = |closed| if closed { " <closed>" } else { "" };
+        Err(format!(
+            "{}:\n  memcached: {:?}{}\n  sidecar:   {:?}{}",
+            self.first_difference(&expected.bytes, &seen.bytes),
+            Excerpt(&expected.bytes),
+            mark(expected.closed),
+            Excerpt(&seen.bytes),
+            mark(seen.closed),
+        ))
+    }
+
+    /// The same for numbers of packets, of which 0 is none.
+    pub(super) fn same_numbers(&mut self, expected: u64, seen: u64) -> bool {
+        if expected == 0 || seen == 0 {
+            return expected == seen;
+        }
+        self.paired(expected.to_string().as_bytes(), seen.to_string().as_bytes())
     }
 
     fn same(&mut self, expected: &[u8], seen: &[u8]) -> bool {
@@ -65,9 +91,15 @@ impl CasPairs {
         expected.len() == seen.len()
             && expected.iter().zip(&seen).all(|pair| match pair {
                 (Token::Cas(expected), Token::Cas(seen)) => self.paired(expected, seen),
-                (Token::Seconds(expected), Token::Seconds(seen)) => expected.abs_diff(*seen) <= 1,
+                (Token::Seconds(expected), Token::Seconds(seen)) => self.same_time(*expected, *seen),
                 (expected, seen) => expected == seen,
             })
+    }
+
+    /// A negative time to live, which memcached prints as 32 bits without a sign, counts from the start of the process.
+    fn same_time(&self, expected: u64, seen: u64) -> bool {
+        let negative = |seconds| (1 << 31..1 << 32).contains(&seconds);
+        expected.abs_diff(seen) <= self.clocks_apart || negative(expected) && negative(seen)
     }
 
     fn paired(&mut self, expected: &[u8], seen: &[u8]) -> bool {
@@ -75,22 +107,22 @@ impl CasPairs {
         let reference = self.reference.entry(seen.to_vec()).or_insert_with(|| expected.to_vec());
         ours == seen && reference == expected
     }
-}
 
-/// Where two answers part, cas numbers and masks left alone.
-fn first_difference(expected: &[u8], seen: &[u8]) -> String {
-    let (expected, seen) = (tokens(expected), tokens(seen));
-    let unlike = |(a, b): (&Token<'_>, &Token<'_>)| match (a, b) {
-        (Token::Cas(_), Token::Cas(_)) => false,
-        (Token::Seconds(a), Token::Seconds(b)) => a.abs_diff(*b) > 1,
-        (a, b) => a != b,
-    };
-    match expected.iter().zip(&seen).position(unlike) {
-        Some(at) => format!("{:?} became {:?}", expected.get(at), seen.get(at)),
-        None if expected.len() == seen.len() => "in the pattern of cas numbers".to_owned(),
-        None => {
-            let common = expected.len().min(seen.len());
-            format!("{:?} became {:?}", expected.get(common), seen.get(common))
+    /// Where two answers part, cas numbers and masks left alone.
+    fn first_difference(&self, expected: &[u8], seen: &[u8]) -> String {
+        let (expected, seen) = (tokens(expected), tokens(seen));
+        let unlike = |(a, b): (&Token<'_>, &Token<'_>)| match (a, b) {
+            (Token::Cas(_), Token::Cas(_)) => false,
+            (Token::Seconds(a), Token::Seconds(b)) => !self.same_time(*a, *b),
+            (a, b) => a != b,
+        };
+        match expected.iter().zip(&seen).position(unlike) {
+            Some(at) => format!("{:?} became {:?}", expected.get(at), seen.get(at)),
+            None if expected.len() == seen.len() => "in the pattern of cas numbers".to_owned(),
+            None => {
+                let common = expected.len().min(seen.len());
+                format!("{:?} became {:?}", expected.get(common), seen.get(common))
+            }
         }
     }
 }
@@ -214,7 +246,6 @@ fn dump_line(line: &[u8]) -> Vec<Token<'_>> {
 
 #[test]
 fn cas_numbers_are_compared_by_pattern_and_all_else_by_bytes() {
-    use crate::script::Reply;
     let seen = |text: &str| Seen(vec![Reply { bytes: text.as_bytes().to_vec(), closed: false }]);
     let equal = |a: &str, b: &str| CasPairs::default().compare(&seen(a), &seen(b)).is_ok();
     let value = |key: &str, cas: &str| format!("VALUE {key} 0 1 {cas}\r\nx\r\n");
@@ -229,6 +260,8 @@ fn cas_numbers_are_compared_by_pattern_and_all_else_by_bytes() {
     assert!(!equal("HD c5\r\nHD c5\r\n", "HD c9\r\nHD c8\r\n"));
     assert!(!equal("HD t-1\r\n", "HD t5\r\n"));
     assert!(equal("HD t4\r\n", "HD t5\r\n") && !equal("HD t3\r\n", "HD t5\r\n"));
+    assert!(equal("HD t4294967216\r\n", "HD t4294967218\r\n") && !equal("HD t4294967216\r\n", "HD t4\r\n"));
+    assert!(CasPairs::with_clocks_apart(2).compare(&seen("HD t3\r\n"), &seen("HD t5\r\n")).is_ok());
     assert!(!equal("HD c5 W\r\n", "HD c5\r\n") && !equal("HD\r\n", "EN\r\n") && !equal("HD Oc5\r\n", "HD Oc6\r\n"));
     assert!(!equal("VA 2 c5\r\nc5\r\n", "VA 2 c5\r\nc6\r\n"));
     assert!(equal("ME k exp=-1 la=0 cas=5 size=66\r\n", "ME k exp=-1 la=1 cas=7 size=66\r\n"));

@@ -1,39 +1,22 @@
 //! The comparison of packets.
 
-use std::collections::HashMap;
-
 use anyhow::{Context, Result, ensure};
-use e2e::binary::{Packet, opcode};
 
-use super::script::{self, Batch, Seen};
-use crate::endpoints::Endpoints;
-use crate::masks::{self, Compared};
-use crate::script::Cut;
+use super::compare::CasPairs;
+use super::endpoints::Endpoints;
+use super::masks::{self, Compared};
+use super::packets::{self, Batch, Seen};
+use super::script::Cut;
+use crate::binary::{Packet, opcode};
 
 /// Whether all answers must be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Complete {
+pub enum Complete {
+    /// all of them
     Yes,
     /// Where memcached closes, the last of its answers may be missing: it drops those that it has not sent when it comes
     /// to a wrong magic or to the end of a value that never comes, and that depends on how the bytes arrive.
     UnlessClosed,
-}
-
-/// Which CAS of ours stands for which one of memcached.
-#[derive(Default)]
-struct Pairs {
-    ours: HashMap<u64, u64>,
-    reference: HashMap<u64, u64>,
-}
-
-impl Pairs {
-    fn same(&mut self, expected: u64, seen: u64) -> bool {
-        if expected == 0 || seen == 0 {
-            return expected == seen;
-        }
-        *self.ours.entry(expected).or_insert(seen) == seen
-            && *self.reference.entry(seen).or_insert(expected) == expected
-    }
 }
 
 /// A packet as far as it is compared; the CAS apart.
@@ -51,39 +34,50 @@ fn compared(packet: &Packet) -> Option<(Packet, u64)> {
 }
 
 fn compare(expected: &[Seen], seen: &[Seen], complete: Complete) -> Result<(), String> {
-    let mut pairs = Pairs::default();
+    let mut pairs = CasPairs::default();
     for (number, (expected, seen)) in expected.iter().zip(seen).enumerate() {
-        let about =
-            |what: String| format!("batch {}: {what}\n  memcached: {expected:?}\n  sidecar:   {seen:?}", number + 1);
-        if expected.closed != seen.closed || complete == Complete::Yes && expected.tail != seen.tail {
-            return Err(about("the end differs".to_owned()));
+        compare_answers(&mut pairs, expected, seen, complete)
+            .map_err(|error| format!("batch {}: {error}", number + 1))?;
+    }
+    Ok(())
+}
+
+/// Compares the answers to one batch; the error shows the first difference.
+pub(super) fn compare_answers(
+    pairs: &mut CasPairs,
+    expected: &Seen,
+    seen: &Seen,
+    complete: Complete,
+) -> Result<(), String> {
+    let about = |what: String| format!("{what}\n  memcached: {expected:?}\n  sidecar:   {seen:?}");
+    if expected.closed != seen.closed || complete == Complete::Yes && expected.tail != seen.tail {
+        return Err(about("the end differs".to_owned()));
+    }
+    let list = |seen: &Seen| seen.packets.iter().filter_map(compared).collect::<Vec<_>>();
+    let (wanted, got) = (list(expected), list(seen));
+    let lengths_fit = match complete {
+        Complete::UnlessClosed if expected.closed => wanted.len() <= got.len(),
+        _ => wanted.len() == got.len(),
+    };
+    for (at, (wanted, got)) in wanted.iter().zip(&got).enumerate() {
+        if wanted.0 != got.0 || !pairs.same_numbers(wanted.1, got.1) {
+            return Err(about(format!("answer {}: {wanted:?} became {got:?}", at + 1)));
         }
-        let list = |seen: &Seen| seen.packets.iter().filter_map(compared).collect::<Vec<_>>();
-        let (wanted, got) = (list(expected), list(seen));
-        let lengths_fit = match complete {
-            Complete::UnlessClosed if expected.closed => wanted.len() <= got.len(),
-            _ => wanted.len() == got.len(),
-        };
-        for (at, (wanted, got)) in wanted.iter().zip(&got).enumerate() {
-            if wanted.0 != got.0 || !pairs.same(wanted.1, got.1) {
-                return Err(about(format!("answer {}: {wanted:?} became {got:?}", at + 1)));
-            }
-        }
-        if !lengths_fit {
-            return Err(about(format!("{} answers became {}", wanted.len(), got.len())));
-        }
+    }
+    if !lengths_fit {
+        return Err(about(format!("{} answers became {}", wanted.len(), got.len())));
     }
     Ok(())
 }
 
 impl Endpoints {
     /// What memcached itself answers to packets.
-    pub(crate) fn binary_reference(&self, batches: &[Batch], prefix: &str, cut: Cut) -> Result<Vec<Seen>> {
-        script::run(batches, prefix, self.reference.address(), cut).context("memcached itself")
+    pub fn binary_reference(&self, batches: &[Batch], prefix: &str, cut: Cut) -> Result<Vec<Seen>> {
+        packets::run(batches, prefix, self.reference.address(), cut).context("memcached itself")
     }
 
     /// Compares the sidecar's answers with these.
-    pub(crate) fn compare_binary(
+    pub fn compare_binary(
         &self,
         expected: &[Seen],
         batches: &[Batch],
@@ -91,7 +85,7 @@ impl Endpoints {
         cut: Cut,
         complete: Complete,
     ) -> Result<()> {
-        let seen = script::run(batches, prefix, &self.ours(), cut);
+        let seen = packets::run(batches, prefix, &self.ours(), cut);
         let seen = seen.with_context(|| format!("memcached answered {expected:?}"))?;
         let compared = compare(expected, &seen, complete).map_err(anyhow::Error::msg);
         ensure!(expected.len() == seen.len());

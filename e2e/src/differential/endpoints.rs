@@ -3,32 +3,34 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::client::Address;
-use e2e::memcached::{Suite, find};
-use e2e::paths::fresh_log_dir;
-use e2e::process::{Memcached, Sidecar, SidecarOptions, TempDir};
 
-use crate::compare::CasPairs;
-use crate::script::{self, Case, Cut, Seen};
+use super::compare::CasPairs;
+use super::script::{self, Case, Cut, Seen};
+use crate::client::Address;
+use crate::memcached::{Suite, find};
+use crate::paths::fresh_log_dir;
+use crate::process::{Memcached, Sidecar, SidecarOptions, TempDir};
 
 /// memcached itself, and another one of the same version and with the same arguments behind a sidecar.
-pub(crate) struct Endpoints {
-    pub(crate) reference: Memcached,
-    _behind: Memcached,
+pub struct Endpoints {
+    /// memcached itself
+    pub reference: Memcached,
+    behind: Memcached,
     sidecar: Sidecar,
-    version: String,
+    /// of both memcacheds
+    pub(super) version: String,
     log: String,
     _directory: TempDir,
 }
 
 impl Endpoints {
     /// Starts all three processes; logs go to a directory named after `test`.
-    pub(crate) fn start(test: &str, suite: Suite, arguments: &[&str]) -> Result<Self> {
+    pub fn start(test: &str, suite: Suite, arguments: &[&str]) -> Result<Self> {
         Self::start_with(test, suite, (arguments, arguments), &[])
     }
 
     /// The same where one thing is asked of memcached itself, and of the sidecar before the other one.
-    pub(crate) fn start_apart(test: &str, suite: Suite, memcached: &[&str], sidecar: &[&str]) -> Result<Self> {
+    pub fn start_apart(test: &str, suite: Suite, memcached: &[&str], sidecar: &[&str]) -> Result<Self> {
         Self::start_with(test, suite, (memcached, &[]), sidecar)
     }
 
@@ -65,21 +67,32 @@ impl Endpoints {
         sidecar.start()?;
         sidecar.wait_ready(Duration::from_secs(20)).with_context(|| format!("logs: {log}"))?;
         let version = executable.version.to_string();
-        Ok(Endpoints { reference, _behind: behind, sidecar, version, log, _directory: directory })
+        Ok(Endpoints { reference, behind, sidecar, version, log, _directory: directory })
+    }
+
+    /// Which of the three processes has ended although nobody told it to.
+    pub fn dead(&mut self) -> Option<String> {
+        let name = match (self.reference.is_running(), self.behind.is_running(), self.sidecar.is_running()) {
+            (_, _, false) => "the sidecar",
+            (_, false, _) => "the memcached behind the sidecar",
+            (false, ..) => "memcached itself",
+            _ => return None,
+        };
+        Some(format!("{name} has died (logs: {})", self.log))
     }
 
     /// Where clients reach the sidecar.
-    pub(crate) fn ours(&self) -> Address {
+    pub fn ours(&self) -> Address {
         self.sidecar.address()
     }
 
     /// What memcached itself answers.
-    pub(crate) fn reference(&self, case: &Case, cut: Cut) -> Result<Seen> {
+    pub fn reference(&self, case: &Case, cut: Cut) -> Result<Seen> {
         script::run(case, self.reference.address(), &self.version, cut)
     }
 
     /// Runs a case on both and compares; the first difference is the error.
-    pub(crate) fn compare(&self, case: &Case, cut: Cut) -> Result<()> {
+    pub fn compare(&self, case: &Case, cut: Cut) -> Result<()> {
         let expected = self.reference(case, cut);
         let expected = expected.with_context(|| format!("memcached itself: {}", self.about(case, cut)))?;
         for shown in &case.shows {
@@ -94,7 +107,7 @@ impl Endpoints {
     }
 
     /// Compares with what memcached answered.
-    pub(crate) fn compare_with(&self, expected: &Seen, case: &Case, cut: Cut) -> Result<()> {
+    pub fn compare_with(&self, expected: &Seen, case: &Case, cut: Cut) -> Result<()> {
         let about = || self.about(case, cut);
         let seen = script::run(case, &self.ours(), &self.version, cut);
         let seen = seen.with_context(|| format!("{}\nmemcached answered {expected:?}", about()))?;
@@ -106,7 +119,7 @@ impl Endpoints {
     }
 
     /// Compares all cases, in each way of cutting the bytes into segments that they allow; all failures in one error.
-    pub(crate) fn compare_all(&self, cases: &[Case]) -> Result<()> {
+    pub fn compare_all(&self, cases: &[Case]) -> Result<()> {
         let mut failures = Vec::new();
         for case in cases {
             let cuts: &[Cut] = if case.one_segment { &[Cut::Whole] } else { &Cut::ALL };

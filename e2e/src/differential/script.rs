@@ -5,8 +5,11 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use e2e::client::{Address, Client, Excerpt};
-use e2e::wait::wait_for;
+use serde::{Deserialize, Serialize};
+
+use super::tokens::Tokens;
+use crate::client::{Address, Client, Excerpt};
+use crate::wait::wait_for;
 
 /// Sent behind each request; its answer, which no other command has, marks the end of the answer to the request.
 fn sentinel(request: &[u8], version: &str) -> (&'static [u8], Vec<u8>) {
@@ -20,7 +23,7 @@ fn sentinel(request: &[u8], version: &str) -> (&'static [u8], Vec<u8>) {
 
 /// One thing a client does. The number is its connection, opened when first used.
 #[derive(Clone)]
-pub(crate) enum Step {
+pub enum Step {
     /// send, and read all that is answered
     Ask(usize, Vec<u8>),
     /// send as the last bytes, and read to the end of the connection
@@ -35,21 +38,24 @@ pub(crate) enum Step {
 
 /// A named sequence of steps.
 #[derive(Clone)]
-pub(crate) struct Case {
+pub struct Case {
     /// number in the list of edge cases, or the command
-    pub(crate) about: String,
-    pub(crate) name: String,
-    pub(crate) steps: Vec<Step>,
+    pub about: String,
+    /// what it shows
+    pub name: String,
+    /// in their order
+    pub steps: Vec<Step>,
     /// what memcached's own answers must contain, so that the case tests what it says
-    pub(crate) shows: Vec<String>,
+    pub shows: Vec<String>,
     /// the answer depends on what arrives together
-    pub(crate) one_segment: bool,
+    pub one_segment: bool,
     /// time to answer
-    pub(crate) patience: Duration,
+    pub patience: Duration,
 }
 
 impl Case {
-    pub(crate) fn new(about: &str, name: &str) -> Self {
+    /// One without steps.
+    pub fn new(about: &str, name: &str) -> Self {
         Case {
             about: about.to_owned(),
             name: name.to_owned(),
@@ -66,44 +72,46 @@ impl Case {
     }
 
     /// [`Step::Ask`] on the first connection.
-    pub(crate) fn ask(self, bytes: impl AsRef<[u8]>) -> Self {
+    pub fn ask(self, bytes: impl AsRef<[u8]>) -> Self {
         self.ask_on(0, bytes)
     }
 
     /// [`Step::Ask`].
-    pub(crate) fn ask_on(self, connection: usize, bytes: impl AsRef<[u8]>) -> Self {
+    pub fn ask_on(self, connection: usize, bytes: impl AsRef<[u8]>) -> Self {
         self.step(Step::Ask(connection, bytes.as_ref().to_vec()))
     }
 
     /// [`Step::Last`] on a connection of its own.
-    pub(crate) fn last(self, bytes: impl AsRef<[u8]>) -> Self {
+    pub fn last(self, bytes: impl AsRef<[u8]>) -> Self {
         let connection = 100 + self.steps.len();
         self.step(Step::Last(connection, bytes.as_ref().to_vec()))
     }
 
     /// [`Step::Abandon`] on a connection of its own.
-    pub(crate) fn abandon(self, bytes: impl AsRef<[u8]>) -> Self {
+    pub fn abandon(self, bytes: impl AsRef<[u8]>) -> Self {
         let connection = 100 + self.steps.len();
         self.step(Step::Abandon(connection, bytes.as_ref().to_vec()))
     }
 
     /// [`Step::Await`] on a connection of its own.
-    pub(crate) fn wait(self, bytes: impl AsRef<[u8]>, answer: impl AsRef<[u8]>) -> Self {
+    pub fn wait(self, bytes: impl AsRef<[u8]>, answer: impl AsRef<[u8]>) -> Self {
         let connection = 100 + self.steps.len();
         self.step(Step::Await(connection, bytes.as_ref().to_vec(), answer.as_ref().to_vec()))
     }
 
     /// [`Step::Poll`].
-    pub(crate) fn poll(self, bytes: impl AsRef<[u8]>, answer: impl AsRef<[u8]>) -> Self {
+    pub fn poll(self, bytes: impl AsRef<[u8]>, answer: impl AsRef<[u8]>) -> Self {
         self.step(Step::Poll(bytes.as_ref().to_vec(), answer.as_ref().to_vec()))
     }
 
-    pub(crate) fn shows(mut self, text: &str) -> Self {
+    /// Memcached's own answers must contain this text.
+    pub fn shows(mut self, text: &str) -> Self {
         self.shows.push(text.to_owned());
         self
     }
 
-    pub(crate) fn one_segment(mut self) -> Self {
+    /// The answer depends on what arrives together.
+    pub fn one_segment(mut self) -> Self {
         self.one_segment = true;
         self
     }
@@ -129,9 +137,11 @@ impl fmt::Display for Case {
 }
 
 /// How the bytes of a request are cut into writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cut {
     /// one write
+    #[default]
     Whole,
     /// one byte each (the first few hundred, for long ones)
     Bytes,
@@ -141,10 +151,10 @@ pub(crate) enum Cut {
 
 impl Cut {
     /// What each case of the tables is run with.
-    pub(crate) const ALL: [Cut; 3] = [Cut::Whole, Cut::Bytes, Cut::Random(7)];
+    pub const ALL: [Cut; 3] = [Cut::Whole, Cut::Bytes, Cut::Random(7)];
 
     /// The pieces. Few enough that a long value does not take a million writes.
-    pub(crate) fn pieces(self, bytes: &[u8]) -> Vec<&[u8]> {
+    pub fn pieces(self, bytes: &[u8]) -> Vec<&[u8]> {
         let mut random = match self {
             Cut::Random(seed) => seed | 1,
             Cut::Whole | Cut::Bytes => 1,
@@ -169,18 +179,26 @@ impl Cut {
 
 /// What a client got for one step.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Reply {
-    pub(crate) bytes: Vec<u8>,
+pub struct Reply {
+    /// all that came
+    pub bytes: Vec<u8>,
     /// the other side closed the connection
-    pub(crate) closed: bool,
+    pub closed: bool,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}{}", Excerpt(&self.bytes), if self.closed { " <closed>" } else { "" })
+    }
 }
 
 /// What was got for all steps, in order.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Seen(pub(crate) Vec<Reply>);
+pub struct Seen(pub Vec<Reply>);
 
 impl Seen {
-    pub(crate) fn contains(&self, text: &[u8]) -> bool {
+    /// Whether a reply contains these bytes; `<closed>` stands for the end of a connection.
+    pub fn contains(&self, text: &[u8]) -> bool {
         let found = |reply: &Reply| reply.bytes.windows(text.len()).any(|window| window == text);
         (text == b"<closed>" && self.0.iter().any(|reply| reply.closed)) || self.0.iter().any(found)
     }
@@ -188,37 +206,40 @@ impl Seen {
 
 impl fmt::Debug for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|reply| {
-            write!(f, "{:?}{} ", Excerpt(&reply.bytes), if reply.closed { " <closed>" } else { "" })
-        })
+        self.0.iter().try_for_each(|reply| write!(f, "{reply:?} "))
     }
 }
 
 /// Runs all steps against one address. `version` is that of the memcached there.
-pub(crate) fn run(case: &Case, address: &Address, version: &str, cut: Cut) -> Result<Seen> {
-    let mut session = Session { address, patience: case.patience, clients: BTreeMap::new(), tokens: BTreeMap::new() };
+pub fn run(case: &Case, address: &Address, version: &str, cut: Cut) -> Result<Seen> {
+    let mut session = Session::new(address, case.patience);
     let mut seen = Vec::new();
     for (number, step) in case.steps.iter().enumerate() {
         let reply = session.step(step, version, cut).with_context(|| format!("step {}", number + 1))?;
-        session.remember_tokens(&reply.bytes);
+        session.tokens.learn_lines(&reply.bytes);
         seen.push(reply);
     }
     Ok(Seen(seen))
 }
 
-struct Session<'a> {
+/// A client with its connections.
+pub(super) struct Session<'a> {
     address: &'a Address,
     patience: Duration,
     clients: BTreeMap<usize, Client>,
-    /// cas numbers seen for each key, the newest last
-    tokens: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+    pub(super) tokens: Tokens,
 }
 
-impl Session<'_> {
-    fn step(&mut self, step: &Step, version: &str, cut: Cut) -> Result<Reply> {
+impl<'a> Session<'a> {
+    pub(super) fn new(address: &'a Address, patience: Duration) -> Self {
+        Session { address, patience, clients: BTreeMap::new(), tokens: Tokens::default() }
+    }
+
+    /// What the answers tell of cas numbers is for the caller to learn.
+    pub(super) fn step(&mut self, step: &Step, version: &str, cut: Cut) -> Result<Reply> {
         match step {
             Step::Ask(connection, bytes) => {
-                let mut bytes = self.filled_in(bytes);
+                let mut bytes = self.tokens.fill_in(bytes);
                 let (question, answer) = sentinel(&bytes, version);
                 bytes.extend_from_slice(question);
                 let client = self.send(*connection, &bytes, cut)?;
@@ -229,7 +250,7 @@ impl Session<'_> {
                 Ok(Reply { bytes, closed })
             }
             Step::Last(connection, bytes) => {
-                let bytes = self.filled_in(bytes);
+                let bytes = self.tokens.fill_in(bytes);
                 let client = self.send(*connection, &bytes, cut)?;
                 client.finish_sending();
                 let bytes = client.read_to_end()?;
@@ -273,53 +294,5 @@ impl Session<'_> {
         };
         cut.pieces(bytes).into_iter().try_for_each(|piece| client.send(piece))?;
         Ok(client)
-    }
-
-    /// Replaces `<cas:KEY>` by the newest cas number seen for the key, `<old:KEY>` by the one before. Without any it is
-    /// a number that nobody has.
-    fn filled_in(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut filled = Vec::with_capacity(bytes.len());
-        let mut rest = bytes;
-        while let Some(at) = rest.iter().position(|&byte| byte == b'<') {
-            let (before, tail) = rest.split_at(at);
-            filled.extend_from_slice(before);
-            let place = tail.iter().position(|&byte| byte == b'>').and_then(|end| {
-                let key = tail.get(5..end)?;
-                match tail.get(..5)? {
-                    b"<cas:" => Some((0, key, end)),
-                    b"<old:" => Some((1, key, end)),
-                    _ => None,
-                }
-            });
-            let Some((age, key, end)) = place else {
-                filled.push(b'<');
-                rest = tail.get(1..).unwrap_or_default();
-                continue;
-            };
-            let token = self.tokens.get(key).and_then(|tokens| tokens.iter().rev().nth(age));
-            filled.extend_from_slice(token.map_or(b"9999999999999999999".as_slice(), Vec::as_slice));
-            rest = tail.get(end + 1..).unwrap_or_default();
-        }
-        filled.extend_from_slice(rest);
-        filled
-    }
-
-    fn remember_tokens(&mut self, reply: &[u8]) {
-        for line in reply.split(|&byte| byte == b'\n') {
-            let words: Vec<&[u8]> = line.trim_ascii_end().split(|&byte| byte == b' ').collect();
-            // A meta answer tells both when it was asked for the key too.
-            let flag = |flag: u8| words.iter().skip(1).find_map(|word| word.strip_prefix(&[flag]));
-            let found = match words.as_slice() {
-                [b"VALUE", key, _, _, cas] => Some((*key, *cas)),
-                [b"HD" | b"VA", ..] => flag(b'k').zip(flag(b'c')),
-                _ => None,
-            };
-            if let Some((key, cas)) = found {
-                let tokens = self.tokens.entry(key.to_vec()).or_default();
-                if tokens.last().is_none_or(|last| last != cas) {
-                    tokens.push(cas.to_vec());
-                }
-            }
-        }
     }
 }

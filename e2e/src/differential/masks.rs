@@ -6,7 +6,8 @@
 
 /// How much of a line `STAT name value` is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Compared {
+pub enum Compared {
+    /// all of it
     Whole,
     /// the value may differ
     Name,
@@ -46,6 +47,11 @@ const STATS: &[Mask] = &[
         names: &["N:addr", "N:listen_addr", "N:state", "N:secs_since_last_cmd"],
         compared: Compared::Nothing,
         _reason: "stats conns lists memcached's connections: those of the sidecar",
+    },
+    Mask {
+        names: &["bytes", "curr_items", "expired_unfetched", "reclaimed", "N:expired_unfetched", "N:reclaimed"],
+        compared: Compared::Name,
+        _reason: "items that have ended or were flushed go when somebody comes across them: a sweep of ours, or a read",
     },
     Mask {
         names: &["tcpport", "udpport", "domain_socket", "inter", "umask", "access"],
@@ -107,7 +113,7 @@ const STATS: &[Mask] = &[
 const DUMP_FIELDS: &[&[u8]] = &[b"exp", b"la", b"fetch"];
 
 /// How the value of a statistic is compared.
-pub(crate) fn stat(name: &[u8]) -> Compared {
+pub fn stat(name: &[u8]) -> Compared {
     let name = String::from_utf8_lossy(name);
     // items:1:age -> N:age, 1:get_hits -> N:get_hits, 26:addr -> N:addr
     let short = name.strip_prefix("items:").unwrap_or(&name);
@@ -126,6 +132,6 @@ pub(crate) fn stat(name: &[u8]) -> Compared {
 }
 
 /// Whether a field of a line of metadump may differ. An item without expiry must not have one on the other side.
-pub(crate) fn dump_field(name: &[u8], value: &[u8]) -> bool {
+pub fn dump_field(name: &[u8], value: &[u8]) -> bool {
     DUMP_FIELDS.contains(&name) && value != b"-1"
 }

@@ -2,24 +2,53 @@
 # Unpacks a program of a newer Debian into a cache, beside whatever this system has, and prints the path of an
 # executable that starts it with its own loader and libraries. Needs no root and installs nothing.
 #
-#   memcached-debian.sh trixie              memcached 1.6.38
-#   memcached-debian.sh forky               memcached 1.6.45
-#   memcached-debian.sh trixie nutcracker   twemproxy, for comparisons
+#   debian.sh trixie                    memcached 1.6.38
+#   debian.sh forky                     memcached 1.6.45
+#   debian.sh forky memcached-sasl      the same, with what -S needs, and saslpasswd2 beside it
+#   debian.sh trixie nutcracker         twemproxy, for comparisons
+#   debian.sh trixie php                php with its two memcached extensions
+#   debian.sh trixie memcslap           libmemcached's tools, each beside it
+#   debian.sh trixie python3            python with pylibmc, whose wheel of PyPI has no SASL
 #
 # Environment: XDG_CACHE_HOME (default ~/.cache), DEBIAN_MIRROR (default: the mirror this system uses).
 set -eu
-suite=${1:?usage: memcached-debian.sh SUITE [memcached|nutcracker]}
+suite=${1:?usage: debian.sh SUITE [PROGRAM]}
 program=${2:-memcached}
+memcached="memcached libc6 libevent-2.1-7t64 libsasl2-2 libssl3t64 libseccomp2 liblua5.4-0 libzstd1 zlib1g"
+# `packages` are fetched, with all that they depend on if `whole` is set; each of `programs` is then started by a wrapper.
+whole=
 case $program in
 memcached)
-    binary=usr/bin/memcached
-    packages="memcached libc6 libevent-2.1-7t64 libsasl2-2 libssl3t64 libseccomp2 liblua5.4-0 libzstd1 zlib1g"
+    programs=usr/bin/memcached
+    packages=$memcached
+    ;;
+memcached-sasl)
+    programs="usr/bin/memcached usr/sbin/saslpasswd2"
+    packages="$memcached sasl2-bin libsasl2-modules libsasl2-modules-db libdb5.3t64"
     ;;
 nutcracker)
-    binary=usr/sbin/nutcracker
+    programs=usr/sbin/nutcracker
     packages="nutcracker libc6 libyaml-0-2"
     ;;
-*) echo "memcached-debian.sh: unknown program $program" >&2; exit 2 ;;
+php)
+    programs='usr/bin/php[0-9]*'
+    packages="php-cli php-memcached php-memcache libsasl2-modules"
+    whole=yes
+    ;;
+memcslap)
+    programs='usr/bin/memc*'
+    packages="libmemcached-tools libsasl2-modules"
+    whole=yes
+    ;;
+python3)
+    programs=usr/bin/python3
+    packages="python3 python3-pylibmc libsasl2-modules"
+    whole=yes
+    ;;
+*)
+    echo "debian.sh: unknown program $program" >&2
+    exit 2
+    ;;
 esac
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/replicated-memcached/$program
@@ -31,7 +60,8 @@ if [ -x "$wrapper" ]; then
 fi
 
 fail() {
-    echo "memcached-debian.sh: $1; install memcached 1.6.27 or newer on the PATH instead" >&2
+    [ "$program" != memcached ] || set -- "$1; install memcached 1.6.27 or newer on the PATH instead"
+    echo "debian.sh: $1" >&2
     exit 1
 }
 for tool in apt-get dpkg-deb; do
@@ -66,9 +96,11 @@ Dir::Cache "$work/apt/cache";
 Acquire::Languages "none";
 Acquire::Retries "3";
 APT::Sandbox::User "root";
+APT::Install-Recommends "false";
 Debug::NoLocking "true";
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
+#clear DPkg::Post-Invoke;
 CONF
 apt() {
     apt-get -qq -c "$work/apt/apt.conf" "$@" >&2
@@ -76,19 +108,39 @@ apt() {
 echo "fetching $program of Debian $suite from $mirror" >&2
 apt update || fail "cannot read the package list of $suite at $mirror"
 # shellcheck disable=SC2086 # one word per package
-(cd "$work/debs" && apt download $packages) || fail "cannot download: $packages"
+if [ -n "$whole" ]; then
+    apt install --download-only --yes $packages || fail "cannot download: $packages"
+    mv "$work"/apt/cache/archives/*.deb "$work/debs"
+else
+    (cd "$work/debs" && apt download $packages) || fail "cannot download: $packages"
+fi
 for deb in "$work"/debs/*.deb; do
     dpkg-deb -x "$deb" "$work/out/root" || fail "cannot unpack $(basename "$deb")"
 done
 
 # The path of the loader depends on the processor only; two libraries directories for merged and unmerged /usr.
-loader=$(cd "$work/out/root" && find usr/lib lib -name 'ld-linux-*.so.*' 2>/dev/null | head -n 1)
+cd "$work/out/root"
+loader=$(find usr/lib lib -name 'ld-linux-*.so.*' 2>/dev/null | head -n 1)
 [ -n "$loader" ] || fail "no loader in the libc6 of $suite"
 triplet=$(basename "$(dirname "$loader")")
-cat >"$work/out/$program" <<WRAPPER
+# Plugins are looked for beside these libraries, not in this system, whose own may be missing or older.
+environment=
+[ ! -d "usr/lib/$triplet/sasl2" ] || environment="SASL_PATH='$final/root/usr/lib/$triplet/sasl2'; export SASL_PATH"
+[ "$program" != python3 ] || environment="$environment; PYTHONHOME='$final/root/usr'; export PYTHONHOME"
+for binary in $programs; do
+    [ -f "$binary" ] || fail "no $binary in the packages"
+    name=$(basename "$binary")
+    # php8.4 is php, and memcached with more beside it has a name of its own
+    case $program:$name in
+    php:* | memcached-sasl:memcached) name=$program ;;
+    esac
+    cat >"../$name" <<WRAPPER
 #!/bin/sh
+$environment
 exec "$final/root/$loader" --library-path "$final/root/usr/lib/$triplet:$final/root/lib/$triplet" "$final/root/$binary" "\$@"
 WRAPPER
-chmod 755 "$work/out/$program"
+    chmod 755 "../$name"
+done
+cd /
 mv -T "$work/out" "$final" 2>/dev/null || [ -x "$wrapper" ] || fail "cannot write $final"
 echo "$wrapper"

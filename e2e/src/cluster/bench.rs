@@ -1,0 +1,71 @@
+//! `make bench-kind`: what a pair costs in Kubernetes, beside a memcached in a pod of its own, seen by a client in a third.
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{Api, DeleteParams};
+use serde_json::json;
+use tokio::process::Command;
+
+use super::access::apply;
+use super::{Application, Cluster, LATER, OPERATOR, Operator, Pair, wait_until};
+
+/// Where it takes place.
+const NAMESPACE: &str = "bench";
+
+/// Installs the operator, makes what is compared, and prints the table; what was made is removed.
+pub async fn run(quick: bool) -> Result<()> {
+    let cluster = Cluster::connect().await?;
+    Operator::install(&cluster, OPERATOR, &[]).await?;
+    let namespaces = Api::<Namespace>::all(cluster.client.clone());
+    let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+    apply(&namespaces, &object).await?;
+    let measured = measure(&cluster, quick).await;
+    namespaces.delete(NAMESPACE, &DeleteParams::default()).await?;
+    wait_until("the namespace to be gone", LATER, async || {
+        ensure!(namespaces.get_opt(NAMESPACE).await?.is_none(), "it is there");
+        Ok(())
+    })
+    .await?;
+    measured
+}
+
+async fn measure(cluster: &Cluster, quick: bool) -> Result<()> {
+    let pair = Pair::apply_in(cluster, NAMESPACE, "cache", json!({"memory": "1Gi"})).await?;
+    let application = Application::start_in(cluster, NAMESPACE, "application", "application").await?;
+    pair.settle().await?;
+    application.wait_reaches(&pair).await?;
+    let direct = memcached(cluster, &pair).await?;
+    let mut command = Command::new("kubectl");
+    command.arg("--kubeconfig").arg(&cluster.kubeconfig);
+    command.args(["--namespace", NAMESPACE, "exec", "application", "--", "/usr/local/bin/e2e", "bench"]);
+    command.args(["--direct", &direct, "--ours", &pair.replica(0)]).args(quick.then_some("--quick"));
+    let status = command.status().await.context("cannot run kubectl")?;
+    ensure!(status.success(), "the load ended with {status}");
+    Ok(())
+}
+
+/// A memcached alone, of the pair's image and with its settings; its address.
+async fn memcached(cluster: &Cluster, pair: &Pair) -> Result<String> {
+    let pods: Api<Pod> = cluster.api(NAMESPACE);
+    let of_pair = pair.get_pod(0).await?.spec.unwrap_or_default();
+    // it starts before the sidecar and ends after it
+    let mut containers = of_pair.init_containers.into_iter().flatten().chain(of_pair.containers);
+    let image = containers.find(|container| container.name == "memcached");
+    let image = image.and_then(|container| container.image).context("the pair has no memcached")?;
+    let object = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "memcached"},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "memcached", "image": image, "args": ["-m", "1024"]}],
+        },
+    });
+    apply(&pods, &object).await?;
+    wait_until("the memcached alone to run", LATER, async || {
+        let status = pods.get("memcached").await?.status.unwrap_or_default();
+        ensure!(status.phase.as_deref() == Some("Running"), "{:?}", status.container_statuses);
+        status.pod_ip.map(|address| format!("{address}:11211")).context("it has no address")
+    })
+    .await
+}

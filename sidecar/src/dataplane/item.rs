@@ -1,0 +1,67 @@
+//! An item as a read of ours finds it.
+
+use super::reply::meta;
+use super::worker::UpstreamError;
+use crate::clock::{Now, Version};
+use crate::protocol::response::{MetaCode, Response};
+use crate::replication::record::{Expiry, Marks};
+
+/// An item as it was read with `mg v f t c k`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item<'a> {
+    pub(crate) version: Version,
+    pub(crate) flags: u32,
+    /// Remaining seconds, -1 for ever.
+    pub(crate) ttl: i64,
+    /// What else is to be known of it. A token that this read took is not given to anybody.
+    pub(crate) marks: Marks,
+    /// This read took the win token, which has to be given back: [`mark_stale`](crate::protocol::encode::mark_stale).
+    pub(crate) took_token: bool,
+    pub(crate) value: &'a [u8],
+}
+
+impl Item<'_> {
+    pub(crate) fn expiry(&self, now: Now) -> Expiry {
+        expiry_of_ttl(self.ttl, now)
+    }
+}
+
+/// What memcached means by remaining seconds.
+pub(crate) fn expiry_of_ttl(ttl: i64, now: Now) -> Expiry {
+    match ttl {
+        ..0 => Expiry::Never,
+        seconds => Expiry::after_seconds(seconds, now.mono_ms()),
+    }
+}
+
+/// What every read of a value asks for.
+pub(super) struct Hit<'a> {
+    pub(super) version: Version,
+    pub(super) flags: u32,
+    /// As in [`Item`].
+    pub(super) took_token: bool,
+    pub(super) value: &'a [u8],
+}
+
+/// The hit of an answer to `mg v f c`; `None` for a miss.
+pub(super) fn hit_of<'a>(response: &Response<'a>) -> Result<Option<Hit<'a>>, UpstreamError> {
+    let meta = meta(response)?;
+    match (meta.code, meta.value, meta.flags.cas(), meta.flags.client_flags()) {
+        (MetaCode::Miss, ..) => Ok(None),
+        (MetaCode::Value, Some(value), Some(cas), Some(flags)) => {
+            Ok(Some(Hit { version: Version::of_item(cas), flags, took_token: meta.flags.has(b'W'), value }))
+        }
+        _ => Err(UpstreamError::Unexpected),
+    }
+}
+
+/// The item of an answer to `mg v f t c k`; `None` for a miss.
+pub(crate) fn item_of<'a>(response: &Response<'a>) -> Result<Option<Item<'a>>, UpstreamError> {
+    let Some(Hit { version, flags, took_token, value }) = hit_of(response)? else { return Ok(None) };
+    let said = &meta(response)?.flags;
+    let ttl = said.ttl().ok_or(UpstreamError::Unexpected)?;
+    let marks = [(b'X', Marks::STALE), (b'Z', Marks::WON), (b'b', Marks::BINARY)];
+    let marks = marks.into_iter().filter(|(flag, _)| said.has(*flag));
+    let marks = marks.fold(Marks::NONE, |all, (_, mark)| all.and(mark));
+    Ok(Some(Item { version, flags, ttl, marks, took_token, value }))
+}

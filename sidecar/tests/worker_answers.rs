@@ -1,0 +1,184 @@
+//! What a worker makes of memcached's answers. Of one that is no answer to what was sent: the connection is given up, whoever
+//! asked is told so by the end of its own, and no stripe stays held.
+
+use std::sync::Arc;
+
+use sidecar::clock::{Now, ReplicaId};
+use sidecar::dataplane::expect::SessionId;
+use sidecar::dataplane::stripes::{Party, STRIPES};
+use sidecar::dataplane::values::Buffered;
+use sidecar::dataplane::worker::{Content, StatsText, Worker};
+use sidecar::hash::KeyHasher;
+use sidecar::protocol::{Dialect, Limits};
+use sidecar::replication::journal::{Journal, JournalConfig, storage_size};
+use sidecar::rules::Rules;
+use sidecar::shared::{Shared, Wake};
+
+const ENTRIES: u32 = 64;
+const LIMITS: Limits = Limits { item_size_max: 1 << 20, dialect: Dialect::Modern, flush_enabled: true };
+const NOW: Now = Now { mono_us: 1_000_000, wall_us: 1_700_000_000_000_000 };
+
+struct NobodyWaits;
+
+impl Wake for NobodyWaits {
+    fn wake(&self, _: Party) {}
+}
+
+/// Two workers of one sidecar, with a client each.
+struct Rig {
+    shared: Arc<Shared>,
+    workers: [Worker; 2],
+    clients: [SessionId; 2],
+}
+
+impl Rig {
+    fn new() -> Self {
+        let hasher = KeyHasher::new(1);
+        let config = JournalConfig { entries: ENTRIES, backlog: 1 << 20, owner: 1, host_boot: 1 };
+        let (journal, _) = Journal::open(Box::new(vec![0; storage_size(ENTRIES)]), config, hasher).expect("empty");
+        let party = |number| Party::new(number).expect("few");
+        let (replica, wake) = (ReplicaId::new(0).expect("0 or 1"), Box::new(NobodyWaits));
+        let shared = Arc::new(Shared::new(replica, journal, hasher, party(2), wake, Rules::default(), STRIPES));
+        let mut workers =
+            [0, 1].map(|number| Worker::new(Arc::clone(&shared), party(number), StatsText(Arc::new(Vec::new))));
+        let clients = workers.each_mut().map(|worker| {
+            worker.upstream_connected(LIMITS, Content::Same, NOW);
+            worker.open()
+        });
+        Self { shared, workers, clients }
+    }
+
+    /// A client's bytes: what goes to memcached.
+    fn send(&mut self, which: usize, bytes: &[u8]) -> String {
+        self.workers[which].client_input(self.clients[which], bytes, NOW);
+        self.sent(which)
+    }
+
+    fn sent(&mut self, which: usize) -> String {
+        String::from_utf8_lossy(&std::mem::take(self.workers[which].upstream_output())).into_owned()
+    }
+
+    fn answer(&mut self, bytes: &[u8]) -> bool {
+        self.workers[0].upstream_input(bytes, NOW, &mut Buffered).is_ok()
+    }
+}
+
+/// A request on `k`, how memcached answers what comes before the wrong answer, and whether the request is a write.
+const REQUESTS: [(&[u8], &str, bool); 32] = [
+    (b"get k\r\n", "", false),
+    (b"gets k a b\r\n", "VALUE a 0 1 5\r\nx\r\n", false),
+    (b"gat 5 k\r\n", "", true),
+    (b"set k 0 0 1\r\nv\r\n", "", true),
+    (b"add k 0 0 1\r\nv\r\n", "", true),
+    (b"cas k 0 0 1 5\r\nv\r\n", "", true),
+    (b"append k 0 0 1\r\nv\r\n", "", true),
+    (b"append k 0 0 1\r\nv\r\n", "HD\r\n", true),
+    (b"incr k 1\r\n", "", true),
+    (b"incr k 1\r\n", "VA 1\r\n5\r\n", true),
+    (b"incr k 1\r\n", "VA 1\r\n5\r\nHD\r\n", true),
+    (b"delete k\r\n", "", true),
+    (b"touch k 5\r\n", "", true),
+    (b"version\r\n", "", false),
+    (b"mg k v\r\n", "", false),
+    (b"mg k v c k\r\n", "", false),
+    (b"me k\r\n", "", false),
+    (b"mg k T5\r\n", "", true),
+    (b"mg k N5 v\r\n", "", true),
+    (b"ms k 1\r\nv\r\n", "", true),
+    (b"ms k 1 MA\r\nv\r\n", "", true),
+    (b"ms k 1 MA\r\nv\r\n", "HD\r\n", true),
+    (b"ms k 1 C5 I\r\nv\r\n", "", true),
+    (b"ms k 1 C5 I\r\nv\r\n", "EN\r\n", true),
+    (b"md k\r\n", "", true),
+    (b"md k q\r\n", "", true),
+    (b"md k x\r\n", "", true),
+    (b"md k I\r\n", "VA 1 f0 t-1 c5 kk\r\nv\r\n", true),
+    (b"ma k v\r\n", "", true),
+    (b"ma k C5 v\r\n", "VA 1\r\n5\r\n", true),
+    (b"\x80\x01\0\x01\x08\0\0\0\0\0\0\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0kv", "", true),
+    (b"\x80\x1d\0\x01\x04\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05k", "", true),
+];
+
+/// None of them fits any of the requests.
+const WRONG: [&[u8]; 3] = [b"MN\r\n", b"STAT pid 1\r\n", b"ME k exp=-1 la=0 cas=5 fetch=no cls=1 size=64\r\n"];
+
+/// What any answer is good for.
+fn fits(request: &[u8], before: &str, wrong: &[u8]) -> bool {
+    let any = request.starts_with(b"incr") && before == "VA 1\r\n5\r\n";
+    any || request.starts_with(b"version") && wrong.starts_with(b"STAT")
+        || request.starts_with(b"me") && wrong.starts_with(b"M")
+}
+
+#[test]
+fn what_was_in_flight_is_found_out_and_its_stripe_released() {
+    for (request, before, is_write) in REQUESTS {
+        for wrong in WRONG.into_iter().filter(|wrong| !fits(request, before, wrong)) {
+            let about = format!("{} {before:?} {}", request.escape_ascii(), wrong.escape_ascii());
+            let mut rig = Rig::new();
+            assert_ne!(rig.send(0, request), "", "{about}");
+            assert!(before.is_empty() || rig.answer(before.as_bytes()), "{about}");
+            rig.sent(0);
+            assert!(!rig.answer(wrong), "{about}");
+            rig.workers[0].upstream_lost();
+            let client = rig.clients[0];
+            assert!(rig.workers[0].session(client).is_some_and(|session| session.closing()), "{about}");
+            rig.workers[0].close(client);
+            rig.workers[0].upstream_connected(LIMITS, Content::Same, NOW);
+            let asked = rig.sent(0);
+            assert_eq!(asked, if is_write { "mg k v f t c k u\r\n" } else { "" }, "{about}");
+            let waits = rig.send(1, b"set k 0 0 1\r\nw\r\n");
+            assert_eq!(waits.is_empty(), is_write, "{about}: another write waits for the one in doubt");
+            if is_write {
+                let logged = rig.shared.journal().log.next();
+                assert!(rig.answer(b"VA 1 f0 t-1 c5 kk\r\nv\r\n"), "{about}");
+                assert!(rig.shared.journal().log.next() > logged, "{about}: what is there is logged");
+                rig.workers[1].woken(NOW);
+                assert!(rig.sent(1).starts_with("ms k 1"), "{about}: the other write goes on");
+            }
+        }
+    }
+}
+
+/// The look before a write while a flush is swept changes nothing: there is nothing to find out.
+#[test]
+fn a_look_before_a_write_holds_nothing() {
+    for request in ["delete k\r\n", "add k 0 0 1\r\nv\r\n", "ma k\r\n"] {
+        let mut rig = Rig::new();
+        let flush = rig.shared.next_version(NOW);
+        rig.shared.begin_sweep(flush);
+        assert_eq!(rig.send(0, request.as_bytes()), "me k\r\n");
+        assert!(!rig.answer(b"STORED\r\n"));
+        rig.workers[0].upstream_lost();
+        rig.workers[0].upstream_connected(LIMITS, Content::Same, NOW);
+        assert_eq!(rig.sent(0), "");
+        assert!(rig.send(1, b"set k 0 0 1\r\nw\r\n").starts_with("ms k 1"));
+    }
+}
+
+/// A look of ours at a stale item takes its win token: whoever is answered finds that it is given back.
+#[test]
+fn an_answer_waits_until_the_win_token_is_given_back() {
+    let refused = "NS\r\nVA 1 f0 t-1 c5 kk W\r\nv\r\n";
+    for (request, answer, told) in [
+        ("touch k 5\r\n", "HD c5 W\r\n", "TOUCHED\r\n"),
+        ("append k 0 0 1\r\nv\r\n", refused, "NOT_STORED\r\n"),
+        ("gat 5 k\r\nappend k 0 0 1\r\nv\r\n", &format!("END\r\n{refused}"), "END\r\nNOT_STORED\r\n"),
+    ] {
+        for lost in [false, true] {
+            let mut rig = Rig::new();
+            rig.send(0, request.as_bytes());
+            assert!(rig.answer(answer.as_bytes()), "{request:?}");
+            assert!(rig.sent(0).starts_with("md k I "), "{request:?}");
+            let client = rig.clients[0];
+            assert!(rig.workers[0].session(client).is_some_and(|session| session.is_withheld()), "{request:?}");
+            if lost {
+                rig.workers[0].upstream_lost();
+            } else {
+                assert!(rig.answer(b"HD\r\n"), "{request:?}");
+            }
+            let session = rig.workers[0].session(client).expect("open");
+            assert_eq!((session.is_withheld(), session.closing()), (false, lost), "{request:?}");
+            assert_eq!(String::from_utf8_lossy(session.output()), told);
+        }
+    }
+}
