@@ -49,6 +49,7 @@ pub struct Shared {
     flush: AtomicU64,
     sweeping: AtomicBool,
     memcached_clock: AtomicI64,
+    memcached_told: AtomicI64,
     nul_in_keys: AtomicBool,
     item_size_max: AtomicU64,
     flush_requests: Mutex<Vec<FlushRequest>>,
@@ -90,6 +91,7 @@ impl Shared {
             flush: AtomicU64::new(flush.raw()),
             sweeping: AtomicBool::new(sweeping),
             memcached_clock: AtomicI64::new(0),
+            memcached_told: AtomicI64::new(0),
             nul_in_keys: AtomicBool::new(false),
             item_size_max: AtomicU64::new(1 << 20),
             flush_requests: Mutex::default(),
@@ -182,9 +184,17 @@ impl Shared {
         self.sweeping.store(false, Ordering::Release);
     }
 
-    /// memcached's clock: Unix milliseconds there less monotonic milliseconds here.
-    pub fn set_memcached_clock(&self, offset_ms: i64) {
+    /// memcached's clock: Unix milliseconds there less monotonic milliseconds here, and the Unix second it told last.
+    pub fn set_memcached_clock(&self, offset_ms: i64, told_s: i64) {
         self.memcached_clock.store(offset_ms, Ordering::Relaxed);
+        self.memcached_told.store(told_s, Ordering::Relaxed);
+    }
+
+    /// A Unix second that memcached's clock has reached: what it does from now on, it does not date before. The estimate of
+    /// [`Shared::memcached_unix_ms`] is ahead of that clock, which memcached sets once a second, and later where it is
+    /// busy.
+    pub fn memcached_told_s(&self) -> i64 {
+        self.memcached_told.load(Ordering::Relaxed)
     }
 
     /// memcached's Unix time in milliseconds.

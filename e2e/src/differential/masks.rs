@@ -93,6 +93,7 @@ const STATS: &[Mask] = &[
             "lru_crawler_*",
             "crawler_*",
             "lru_maintainer_juggles",
+            "lrutail_reflocked",
             "N:lru_*",
             "N:crawler_*",
             "N:number_*",

@@ -116,7 +116,7 @@ pub async fn run(config: Config, access: Access) -> anyhow::Result<()> {
     let party = Party::new(config.threads).context("--threads")?;
     let waking = Box::new(Waking(Arc::clone(&signals)));
     let shared = Arc::new(Shared::new(replica, journal, hasher, party, waking, Rules::HOLD, STRIPES));
-    shared.set_memcached_clock(watch::Offset::default().seen(&facts, now));
+    shared.set_memcached_clock(watch::Offset::default().seen(&facts, now), facts.time);
     let (events, received) = mpsc::unbounded_channel();
     let common = Common { config: Arc::clone(&config), shared, stats, clock, signals, events, access };
     let boot = random::secret()?;

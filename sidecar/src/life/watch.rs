@@ -55,7 +55,7 @@ pub(super) async fn watch(
         let now = clock.now();
         match look {
             Ok(Some((stream, facts))) => {
-                shared.set_memcached_clock(offset.seen(&facts, now));
+                shared.set_memcached_clock(offset.seen(&facts, now), facts.time);
                 stats.memcached.items.set(facts.items);
                 stats.memcached.bytes.set(facts.bytes);
                 connection = Some(stream);

@@ -11,14 +11,15 @@ const BUCKETS: usize = 4 * 32;
 /// Bytes by age.
 #[derive(Clone, Debug)]
 pub(super) struct Recency {
-    /// Ages count from here, in Unix seconds of memcached's clock.
+    /// Ages count from here, in Unix seconds of memcached's clock; what is younger is of age 0.
     reference: i64,
     bytes: Box<[u64; BUCKETS]>,
     items: u64,
 }
 
 impl Recency {
-    /// Nothing is counted yet; `reference` is memcached's time.
+    /// Nothing is counted yet. `reference` is a Unix second that memcached's clock has reached: an item that is accessed
+    /// from now on never shows an older one, so the last pass finds it. One that is ahead of that clock would lose items.
     pub(super) fn new(reference: i64) -> Self {
         Self { reference, bytes: Box::new([0; BUCKETS]), items: 0 }
     }

@@ -183,7 +183,8 @@ impl Replica {
         let replica = ReplicaId::new(self.id).expect("0 or 1");
         let replicator = party(plan.workers);
         let shared = Arc::new(Shared::new(replica, journal, hasher, replicator, wake, plan.rules, plan.stripes));
-        shared.set_memcached_clock(self.memcached_unix_ms(world_us) as i64 - now.mono_ms() as i64);
+        let memcached_ms = self.memcached_unix_ms(world_us) as i64;
+        shared.set_memcached_clock(memcached_ms - now.mono_ms() as i64, memcached_ms.div_euclid(1000));
         self.boots += 1;
         let config = Config {
             pair_id: "pair".into(),

@@ -139,12 +139,12 @@ impl Replicator {
     fn listed(&mut self, item: &DumpItem<'_>, now: Now) {
         let version = Version::of_item(item.cas);
         let peer = 1 - self.shared.clock.replica().get();
-        let memcached_s = self.shared.memcached_unix_ms(now).div_euclid(1000);
+        let told = self.shared.memcached_told_s();
         let Some(job) = &mut self.resync.job else { return };
         let wanted = job.wants(version, peer);
         if job.phase == Phase::Count {
             if wanted {
-                job.recency.get_or_insert_with(|| Recency::new(memcached_s)).add(item.last_access, item.size);
+                job.recency.get_or_insert_with(|| Recency::new(told)).add(item.last_access, item.size);
             }
             return;
         }
