@@ -10,6 +10,9 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 export RMC_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/replicated-memcached
 export CARGO_TARGET_DIR ?= $(RMC_CACHE)/target
 
+# the trace of an error that a test returns hides what it says
+export RUST_LIB_BACKTRACE ?= 0
+
 # how long `make test` runs each kind of fuzzing, seconds
 export FUZZ_SECONDS ?= 20
 # that of `make fuzz`; not for the scripts, since bash has a variable of that name

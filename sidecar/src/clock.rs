@@ -133,7 +133,7 @@ impl Clock {
     /// The new ceiling to persist before `version` may be used, where it is above the present one.
     pub fn ceiling_for(&self, version: Version) -> Option<Version> {
         (version.ticks() > self.ceiling.load(Ordering::Relaxed))
-            .then(|| Version((version.ticks() + CEILING_STEP) << REPLICA_BITS))
+            .then(|| Version((version.ticks() + CEILING_STEP).min(Version::MAX.ticks()) << REPLICA_BITS))
     }
 
     /// Says that `ceiling` has been persisted.

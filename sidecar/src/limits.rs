@@ -76,6 +76,7 @@ pub fn bounds(sizes: Sizes) -> Vec<Bound> {
         ("link to the peer", LINK_OUTPUT + peer::LINK_BUFFERS + 4 * frame),
         ("records of the peer", incoming),
         ("replicator", replicator),
+        ("list of a resync", resync::listing::LIMIT),
         ("handshakes", peer::accept::HANDSHAKES_MAX * HANDSHAKE),
         ("metrics and probes", http::CONNECTIONS_MAX * 2 * http::BUFFER_MAX),
         ("program", PROGRAM + threads * THREAD),

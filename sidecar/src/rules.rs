@@ -34,6 +34,8 @@ pub enum Rule {
     ClockAboveCeiling,
     /// The clock observes the peer's versions.
     ClockObserves,
+    /// After a restart the clock is above the peer's versions, too.
+    ObservedIsBelowCeiling,
     /// A pending key whose item was evicted is sent as a delete.
     EvictedPendingIsDeleted,
     /// A key that was in the dump and is gone when fetched is sent as a delete.
@@ -42,6 +44,10 @@ pub enum Rule {
     FloorRefuses,
     /// A replica that lost its content clears its floor.
     EmptyClearsFloor,
+    /// A dump counts only if nothing is missing at its end.
+    DumpIsWhole,
+    /// A flush is not replaced by an older one.
+    FlushOnlyRises,
     /// A flush sweeps what `flush_all` left.
     FlushSweeps,
     /// Until the sweep ends, reads hide what is flushed.

@@ -121,16 +121,24 @@ impl Shared {
     /// The next version. The journal must not be locked by the caller.
     pub fn next_version(&self, now: Now) -> Version {
         let version = self.clock.tick(now);
+        self.raise_ceiling(version);
+        version
+    }
+
+    /// Takes note of a version of the peer. The journal must not be locked by the caller.
+    pub fn observe(&self, version: Version) {
+        self.clock.observe(version);
+        // What is applied now stays when this process ends: the clock of the next one must be above it, too.
+        if !self.broken(Rule::ObservedIsBelowCeiling) {
+            self.raise_ceiling(version);
+        }
+    }
+
+    fn raise_ceiling(&self, version: Version) {
         if let Some(ceiling) = self.clock.ceiling_for(version) {
             self.journal().set(Field::Ceiling, ceiling.raw());
             self.clock.ceiling_persisted(ceiling);
         }
-        version
-    }
-
-    /// Takes note of a version of the peer.
-    pub fn observe(&self, version: Version) {
-        self.clock.observe(version);
     }
 
     /// Says that `party` is about to take versions: they will all be above what the clock shows now.

@@ -149,6 +149,8 @@ pub struct ReplicationStats {
     pub floor_raised: Counter,
     /// Deletes forgotten with a floor that was cleared.
     pub deletes_forgotten: Counter,
+    /// Dumps of memcached whose end was missing.
+    pub dumps_cut: Counter,
     /// 1 while items older than a flush are swept out.
     pub flush_sweeping: Gauge,
     /// Flushes done.

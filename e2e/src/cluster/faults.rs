@@ -15,6 +15,8 @@ use tokio::time::timeout;
 
 use super::{Cluster, LATER, wait_until};
 
+/// The label of the node that runs no pods of ours, and has none of our images.
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 /// The daemon that `make cluster` starts where there is none.
 const OUR_DOCKER: &str = "/run/replicated-memcached/docker.sock";
 /// For commands that take no more than a moment.
@@ -74,9 +76,10 @@ impl Kind {
         docker(&["exec", node, "sh", "-ec", script]).await
     }
 
-    /// Gives an image that all nodes have another name.
+    /// Gives an image that the workers have another name.
     pub async fn tag_image(&self, image: &str, alias: &str) -> Result<()> {
-        for node in self.nodes().await? {
+        let workers = self.nodes().await?.into_iter().filter(|node| !node.labels().contains_key(CONTROL_PLANE));
+        for node in workers {
             let script = format!("ctr -n k8s.io images tag --force docker.io/{image} docker.io/{alias}");
             self.on_node(&node.name_any(), &script).await?;
         }

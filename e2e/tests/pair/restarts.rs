@@ -234,3 +234,25 @@ fn a_limited_resync_begins_with_what_was_used_last() -> Result<()> {
     pair.b.wait_ready()?;
     pair.wait_equal()
 }
+
+/// memcached 1.6.38 overwrites the end of a dump whose reader is slow. A resync with a rate limit reads faster than it
+/// fetches, so nothing is missing.
+#[test]
+fn a_limited_resync_brings_the_end_of_the_dump() -> Result<()> {
+    // more than a sidecar and a socket hold of the dump, by less than memcached lists while nobody reads
+    const ITEMS: usize = 1300;
+    let options = crate::options("dump-end")?.sidecar(&["--resync-rate", "100k", "--warmup-deadline", "600"]);
+    let mut pair = Pair::start(&options)?;
+    let mut client = pair.a.client()?;
+    let value = "x".repeat(1000);
+    for number in 0..ITEMS {
+        client.set(&format!("key:{number:06}"), &value)?;
+    }
+    pair.wait_equal()?;
+    pair.b.kill();
+    pair.b.forget_state()?;
+    pair.b.memcached.start()?;
+    pair.b.sidecar.start()?;
+    pair.b.wait_ready()?;
+    pair.wait_equal()
+}

@@ -62,7 +62,14 @@ async fn dump(at: &Upstream) -> io::Result<Option<Version>> {
             match line {
                 DumpLine::Item(item) => greatest = greatest.max(Version::of_item(item.cas)),
                 DumpLine::Started => {}
-                DumpLine::End => return Ok(Some(greatest)),
+                DumpLine::End => {
+                    buffer.consume(len);
+                    // A release that does not wait for who reads slowly overwrites lines with the end.
+                    let mut answer = buffer.filled().to_vec();
+                    let behind = ask(&stream, encode::NOOP, |answer| answer.ends_with(encode::NOOP_ANSWER)).await?;
+                    answer.extend_from_slice(&behind);
+                    return Ok((answer == encode::NOOP_ANSWER).then_some(greatest));
+                }
                 DumpLine::Retry { .. } => return Ok(None),
                 DumpLine::Refused { line } => {
                     return Err(broken(format!("memcached refuses a metadump: {}", line.escape_ascii())));

@@ -87,6 +87,7 @@ pub(super) fn state(table: &mut Table<'_>, stats: &ReplicationStats) -> fmt::Res
     for (name, help, value) in [
         ("floor_raised", "Times the full state table forgot a key", stats.floor_raised.get()),
         ("deletes_forgotten", "Deletes forgotten because the cache lost its content", stats.deletes_forgotten.get()),
+        ("dumps_cut", "Dumps of memcached that lacked their end and were repeated", stats.dumps_cut.get()),
         ("flushes", "Flushes done", stats.flushes.get()),
     ] {
         table.counter(name, help, Unit::None, value)?;

@@ -107,6 +107,15 @@ impl Backend {
     /// Opens or closes the connection for dumps as the replicator wants it.
     pub(super) fn follow(&mut self, replicator: &mut Replicator) {
         while let Some(command) = replicator.take_dump_command() {
+            if let DumpCommand::Ask(question) = command {
+                let Some((stream, _)) = &self.dump else { continue };
+                // Nothing else is on its way there, so a few bytes always fit.
+                if !matches!(stream.try_write(question), Ok(len) if len == question.len()) {
+                    self.dump = None;
+                    replicator.dump_failed();
+                }
+                continue;
+            }
             self.dump = None;
             self.attempt += 1;
             let DumpCommand::Start(question) = command else { continue };

@@ -70,6 +70,7 @@ impl Publisher {
         stats.records_refused.set(counters.refused);
         stats.conflicts.set(counters.conflicts);
         stats.deletes_forgotten.set(counters.lost_pending);
+        stats.dumps_cut.set(counters.dumps_cut);
         for (counter, count) in stats.resyncs.iter().skip(1).zip(counters.resyncs) {
             counter.set(count);
         }

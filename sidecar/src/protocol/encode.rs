@@ -273,6 +273,8 @@ pub const STATS_SETTINGS: &[u8] = b"stats settings\r\n";
 pub const VERSION: &[u8] = b"version\r\n";
 /// Answers `MN`: everything before is answered.
 pub const NOOP: &[u8] = b"mn\r\n";
+/// The answer to [`NOOP`].
+pub const NOOP_ANSWER: &[u8] = b"MN\r\n";
 /// See [`super::dump`].
 pub const METADUMP: &[u8] = b"lru_crawler metadump hash\r\n";
 /// Undoes a client's `lru_crawler disable`. Answers `OK`, or an error line if it runs already.

@@ -99,7 +99,7 @@ impl Replicator {
         if self.flush.step == Step::Idle {
             self.take_requests(now);
             let local = !self.flush.requests.is_empty() || self.flush.due;
-            let goal = if local { Some(Goal::Local) } else { self.flush.remote.take().map(Goal::Remote) };
+            let goal = if local { Some(Goal::Local) } else { self.remote_flush().map(Goal::Remote) };
             let Some(goal) = goal else { return };
             self.flush.step = Step::Taking(goal, 0);
         }
@@ -112,6 +112,12 @@ impl Replicator {
             }
             self.flush_now(goal, now);
         }
+    }
+
+    /// The peer's flush, unless one of ours that came before it in the queue is newer: what is known never goes back.
+    fn remote_flush(&mut self) -> Option<Version> {
+        let known = self.shared.flush();
+        self.flush.remote.take().filter(|version| *version > known || self.shared.broken(Rule::FlushOnlyRises))
     }
 
     /// Clients' requests: those for later are noted and answered, those for now are collected.

@@ -81,6 +81,8 @@ pub struct Counters {
     pub conflicts: u64,
     /// Entries about items that went with memcached's content.
     pub lost_pending: u64,
+    /// Dumps of memcached whose end was missing: each was repeated.
+    pub dumps_cut: u64,
     /// Resyncs sent, by kind: partial, incremental, full.
     pub resyncs: [u64; 3],
 }

@@ -4,14 +4,16 @@
 //! released, so it is in order with the writes of its key.
 
 mod dump;
+pub(crate) mod listing;
 
 use std::collections::VecDeque;
 
 pub use dump::DumpCommand;
 use dump::{Dump, DumpUser};
+use listing::{Listed, Listing};
 
 use super::recency::{Passes, Recency};
-use super::record::{Mark, Record, ResyncKind};
+use super::record::{Expiry, Mark, Record, ResyncKind};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
 use crate::dataplane::item::item_of;
@@ -86,6 +88,8 @@ struct Job {
     /// What [`Phase::Count`] finds, and what follows from it.
     recency: Option<Recency>,
     passes: Option<Passes>,
+    /// What [`Phase::Dump`] finds.
+    listing: Listing,
 }
 
 impl Job {
@@ -96,8 +100,16 @@ impl Job {
         self.plan.newer_than.is_some_and(|newest| version > newest) && !known
     }
 
-    /// The dump is at its end: what comes next.
-    fn dumped(&mut self, rate: Option<u64>) {
+    fn wants_dump(&self) -> bool {
+        match self.phase {
+            Phase::Count => true,
+            Phase::Dump => !self.listing.is_whole(),
+            Phase::Table | Phase::Ending => false,
+        }
+    }
+
+    /// All that a dump listed is taken: what comes next.
+    fn next_phase(&mut self, rate: Option<u64>) {
         self.phase = match self.phase {
             Phase::Count => {
                 let recency = self.recency.take();
@@ -105,7 +117,7 @@ impl Job {
                 self.passes = recency.zip(rate).map(|(recency, rate)| recency.passes(rate));
                 Phase::Dump
             }
-            Phase::Dump if self.passes.as_mut().is_some_and(Passes::advance) => Phase::Dump,
+            Phase::Dump if self.listing.advance() || self.passes.as_mut().is_some_and(Passes::advance) => Phase::Dump,
             Phase::Table | Phase::Dump | Phase::Ending => Phase::Ending,
         };
     }
@@ -181,7 +193,8 @@ impl Replicator {
         self.shared.journal().append_record(&Record::Mark(Mark::ResyncStart(plan.kind, self.link.peer_incarnation)));
         let (phase, recency, passes) = (Phase::Table, None, None);
         let (done, bytes, listed, total) = (0, 0, 0, 0);
-        let job = Job { number, plan, phase, done, bytes, listed, total, budget, budget_ms, recency, passes };
+        let listing = Listing::default();
+        let job = Job { number, plan, phase, done, bytes, listed, total, budget, budget_ms, recency, passes, listing };
         self.resync.job = Some(job);
     }
 
@@ -196,11 +209,15 @@ impl Replicator {
         {
             self.shared.wake_replicator();
         }
-        if matches!(self.resync.dump, Dump::Running(DumpUser::Job)) {
-            self.resync.abandon = true;
-        }
-        if !matches!(self.resync.dump, Dump::Running(DumpUser::Sweep) | Dump::Wanted(DumpUser::Sweep)) {
-            self.resync.dump = Dump::Idle;
+        match self.resync.dump {
+            Dump::Running(DumpUser::Job) | Dump::Ended(DumpUser::Job) | Dump::Asked(DumpUser::Job) => {
+                (self.resync.dump, self.resync.abandon) = (Dump::Idle, true);
+            }
+            Dump::Idle | Dump::Wanted(DumpUser::Job) | Dump::Later(_) => self.resync.dump = Dump::Idle,
+            Dump::Wanted(DumpUser::Sweep)
+            | Dump::Running(DumpUser::Sweep)
+            | Dump::Ended(DumpUser::Sweep)
+            | Dump::Asked(DumpUser::Sweep) => {}
         }
     }
 
@@ -241,7 +258,11 @@ impl Replicator {
         match job.phase {
             Phase::Table => self.walk_table(),
             Phase::Count | Phase::Dump => {
-                if self.resync.dump == Dump::Idle {
+                let dropped = job.listing.relieve(now.mono_ms(), |key| self.shared.hasher.hash(key));
+                job.listed = job.listed.saturating_sub(dropped);
+                self.fetch_listed(now);
+                let missing = self.resync.job.as_ref().is_some_and(Job::wants_dump);
+                if missing && self.resync.dump == Dump::Idle {
                     self.resync.dump = Dump::Wanted(DumpUser::Job);
                 }
             }
@@ -314,6 +335,34 @@ impl Replicator {
             } else {
                 self.send_touch(hash, &key, entry);
                 self.fetch_done(number, key.len());
+            }
+        }
+    }
+
+    /// Fetches what a dump has listed, as far as that may be now.
+    fn fetch_listed(&mut self, now: Now) {
+        let peer = 1 - self.shared.clock.replica().get();
+        while self.may_fetch() {
+            let Some(job) = self.resync.job.as_mut().filter(|job| job.phase == Phase::Dump) else { return };
+            let Some(Listed { key, version, expires }) = job.listing.pop() else {
+                if job.listing.is_done() {
+                    job.next_phase(self.config.resync_rate);
+                }
+                return;
+            };
+            if job.wants(version, peer) {
+                let number = job.number;
+                let hash = self.shared.hasher.hash(&key);
+                let ours = version.replica() != peer;
+                let unnoted = ours && self.unnoted.is_some_and(|(from, to)| version > from && version < to);
+                let source = if unnoted { Source::Unnoted(version) } else { Source::Dump(version) };
+                self.fetch(Fetch { key, hash, source, job: number });
+            } else {
+                let expiry = expires.map_or(Expiry::Never, |unix| {
+                    let left_ms = unix.saturating_mul(1000).saturating_sub(self.shared.memcached_unix_ms(now));
+                    Expiry::after_seconds(left_ms.div_euclid(1000), now.mono_ms())
+                });
+                self.shared.journal().append_record(&Record::Have { key: &key, version, expiry });
             }
         }
     }

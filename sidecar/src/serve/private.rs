@@ -19,8 +19,6 @@ pub(super) const READ: usize = 16 << 10;
 const SPARE: usize = 2;
 /// Bytes of an answer that a client of the binary protocol gets as one packet (`stat detail dump`).
 pub(super) const PACKET_MAX: usize = 64 << 10;
-/// Ends the answer to a single command.
-const SENTINEL: &[u8] = b"MN\r\n";
 /// A stream at the bound is refused like a connection.
 const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
 
@@ -85,7 +83,7 @@ async fn single(serving: &Serving, client: &Client, command: &PrivateCommand) ->
             return Ok(After::Close);
         }
         let complete = lines.complete();
-        let answer = complete.strip_suffix(SENTINEL).filter(|rest| rest.is_empty() || rest.ends_with(b"\n"));
+        let answer = complete.strip_suffix(encode::NOOP_ANSWER).filter(|rest| rest.is_empty() || rest.ends_with(b"\n"));
         if let Some(answer) = answer {
             pass_on(serving, client, answer, command.to);
             let mut spare = serving.spare.borrow_mut();
@@ -135,11 +133,12 @@ async fn stream(serving: &Serving, client: &Client, line: &[u8], kind: StreamKin
     }
 }
 
-/// Whether the last line is none of an item: `END`, `EN`, or an error.
+/// Whether one of these lines is none of an item: `END`, `EN`, or an error. It need not be the last one: 1.6.38 sends the
+/// rest of what it has overwritten with it.
 fn ends_dump(lines: &[u8]) -> bool {
+    let item = |line: &[u8]| line.starts_with(b"key=") || line.starts_with(b"mg ") || line == b"OK\r";
     let Some(text) = lines.strip_suffix(b"\n") else { return false };
-    let last = text.rsplit(|b| *b == b'\n').next().unwrap_or_default();
-    !(last.starts_with(b"key=") || last.starts_with(b"mg ") || last == b"OK\r")
+    !text.split(|byte| *byte == b'\n').all(item)
 }
 
 /// Appends whole lines to what the client gets, in the form that it wants.
@@ -243,7 +242,13 @@ mod tests {
         for going in [&b""[..], b"OK\r\n", b"key=a exp=-1\nkey=b exp=-1\n", b"mg a\r\n"] {
             assert!(!ends_dump(going));
         }
-        for end in [&b"key=a\nEND\r\n"[..], b"EN\r\n", b"ERROR metadump not allowed\r\n", b"BUSY currently\r\n"] {
+        for end in [
+            &b"key=a\nEND\r\n"[..],
+            b"END\r\nb exp=-1\nkey=c\n",
+            b"EN\r\n",
+            b"ERROR metadump not allowed\r\n",
+            b"BUSY currently\r\n",
+        ] {
             assert!(ends_dump(end));
         }
     }

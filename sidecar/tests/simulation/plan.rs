@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) link_output: usize,
     /// Bytes per second of a resync.
     pub(crate) resync_rate: Option<u64>,
+    /// The end of so many dumps overwrites what was not read of them.
+    pub(crate) overwrites: u32,
     /// Faults are this frequent, per 1000 steps of the world.
     pub(crate) faults: u32,
     /// Which kinds of faults there are.
@@ -88,6 +90,7 @@ impl Plan {
             resync_rate: *rng.choice(&[None, None, Some(1000), Some(20_000)]).unwrap_or(&None),
             faults: rng.u32(0..=30),
             meta: *rng.choice(&[0, 0, 20]).unwrap_or(&0),
+            overwrites: *rng.choice(&[0, 1, 5]).unwrap_or(&0),
             kinds,
             rules,
             verbose: false,

@@ -114,6 +114,7 @@ impl Replica {
             item_size_max: ITEM_SIZE_MAX,
             slab_chunk_max: ITEM_SIZE_MAX / 2,
             start: memcached_start,
+            overwrites: plan.overwrites,
             ..memcached::Config::default()
         };
         Self {
@@ -338,15 +339,19 @@ impl Replica {
         let now = self.now(world_us);
         let Some(sidecar) = &mut self.sidecar else { return Ok(()) };
         let command = sidecar.replicator.take_dump_command();
-        if command.is_some()
+        if matches!(command, Some(DumpCommand::Start(_) | DumpCommand::Stop))
             && let Some(dump) = sidecar.dump.take()
         {
             self.memcached.disconnect(dump.conn);
         }
-        if let Some(DumpCommand::Start(bytes)) = command {
-            let conn = self.memcached.connect();
-            self.memcached.input(conn, bytes);
-            sidecar.dump = Some(Pipe { conn, received: Vec::new() });
+        match (command, &sidecar.dump) {
+            (Some(DumpCommand::Start(bytes)), _) => {
+                let conn = self.memcached.connect();
+                self.memcached.input(conn, bytes);
+                sidecar.dump = Some(Pipe { conn, received: Vec::new() });
+            }
+            (Some(DumpCommand::Ask(bytes)), Some(dump)) => self.memcached.input(dump.conn, bytes),
+            (Some(DumpCommand::Ask(_) | DumpCommand::Stop) | None, _) => {}
         }
         let Some(dump) = &mut sidecar.dump else { return Ok(()) };
         let closed = self.memcached.is_closed(dump.conn);

@@ -19,6 +19,7 @@ pub(crate) fn plan(rules: Rules) -> Plan {
         backlog: 1 << 20,
         link_output: 1 << 20,
         resync_rate: None,
+        overwrites: 0,
         faults: 0,
         kinds: Kinds::default(),
         rules,

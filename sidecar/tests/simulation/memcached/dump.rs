@@ -16,11 +16,12 @@ pub(super) struct Crawler {
     pub(super) busy: bool,
     /// The hash table is being moved into a greater one.
     pub(super) hash_growing: bool,
+    overwritten: u32,
 }
 
 impl Crawler {
     pub(super) fn new() -> Self {
-        Self { client: None, enabled: true, busy: false, hash_growing: false }
+        Self { client: None, enabled: true, busy: false, hash_growing: false, overwritten: 0 }
     }
 
     /// A dump ended, or its client went away.
@@ -65,10 +66,19 @@ impl Walk {
                 return false;
             }
         }
-        output.extend_from_slice(match self.format {
+        let end: &[u8] = match self.format {
             Format::Metadump => b"END\r\n",
             Format::Mgdump => b"EN\r\n",
-        });
+        };
+        let overwrites = !output.is_empty() && server.crawler.overwritten < server.config.overwrites;
+        server.crawler.overwritten += u32::from(overwrites);
+        let unsent = if overwrites { std::mem::take(output) } else { Vec::new() };
+        output.extend_from_slice(end);
+        if let Some(rest) = unsent.get(end.len()..) {
+            output.extend_from_slice(rest);
+            // as many bytes as were overwritten, of whatever the buffer held before
+            output.resize(output.len() + end.len(), 0);
+        }
         true
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) start: u64,
     /// `pid` in `stats`.
     pub(crate) pid: u32,
+    /// The end of so many dumps overwrites what their client has not read, as in 1.6.38 after a second.
+    pub(crate) overwrites: u32,
 }
 
 impl Default for Config {
@@ -71,6 +73,7 @@ impl Default for Config {
             max_items: usize::MAX,
             start: 1_700_000_000,
             pid: 1,
+            overwrites: 0,
         }
     }
 }
