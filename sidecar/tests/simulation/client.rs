@@ -4,6 +4,7 @@ use sidecar::clock::Version;
 use sidecar::dataplane::expect::SessionId;
 
 use crate::meta_client::{self, Parts};
+use crate::plan::Plan;
 
 /// What was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,16 +137,15 @@ impl Client {
     }
 }
 
-/// A random request: its bytes. `meta` of 100 are meta commands.
+/// A random request: its bytes.
 pub(crate) fn request(
     rng: &mut fastrand::Rng,
     client: &Client,
-    keys: u8,
+    plan: &Plan,
     unique: u64,
     memcached_unix: u64,
-    meta: u32,
 ) -> (Asked, u8, Vec<u8>) {
-    let key = rng.u8(0..keys);
+    let key = rng.u8(0..plan.keys);
     let name = format!("k{key}");
     let exptime = match rng.u32(0..12) {
         0 => "-1".to_owned(),
@@ -159,7 +159,12 @@ pub(crate) fn request(
     let flags = rng.u32(0..3);
     let value = format!("{unique}{}", "x".repeat(rng.usize(0..30)));
     let token = client.tokens.get(&key).copied().unwrap_or(1);
-    if rng.u32(0..100) < meta {
+    let touch = || (if ended { Asked::Remove } else { Asked::Touch }, format!("touch {name} {exptime}\r\n"));
+    if plan.touches > 0 && rng.u32(0..100) < plan.touches {
+        let (asked, text) = touch();
+        return (asked, key, text.into_bytes());
+    }
+    if rng.u32(0..100) < plan.meta {
         let parts = Parts { name: &name, exptime: &exptime, value: &value, token };
         let (asked, text) = meta_client::request(rng, &parts);
         return (asked, key, text.into_bytes());
@@ -177,7 +182,7 @@ pub(crate) fn request(
         67..=70 => (Asked::Write, format!("incr {name} {}\r\n", rng.u32(1..9))),
         71..=72 => (Asked::Write, format!("decr {name} {}\r\n", rng.u32(1..9))),
         73..=82 => (Asked::Delete, format!("delete {name}\r\n")),
-        83..=87 => (if ended { Asked::Remove } else { Asked::Touch }, format!("touch {name} {exptime}\r\n")),
+        83..=87 => touch(),
         88..=91 => (Asked::Gat, format!("gats {exptime} {name}\r\n")),
         92..=93 => (Asked::Big, format!("set {name} 0 0 2000\r\n{}\r\n", "y".repeat(2000))),
         94..=95 => {

@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) keys: u8,
     /// So many of a hundred requests are meta commands.
     pub(crate) meta: u32,
+    /// So many of a hundred requests are touches.
+    pub(crate) touches: u32,
     /// Stripes of each replica.
     pub(crate) stripes: usize,
     /// Slots of the table.
@@ -91,6 +93,7 @@ impl Plan {
             faults: rng.u32(0..=30),
             meta: *rng.choice(&[0, 0, 20]).unwrap_or(&0),
             overwrites: *rng.choice(&[0, 1, 5]).unwrap_or(&0),
+            touches: 0,
             kinds,
             rules,
             verbose: false,
@@ -100,6 +103,12 @@ impl Plan {
     /// The same with hardly anything but meta commands.
     pub(crate) fn full_of_meta(seed: u64, rules: Rules) -> Self {
         Self { meta: 80, ..Self::of(seed, rules) }
+    }
+
+    /// Items whose ends change all the time, and tables that forget most of that.
+    pub(crate) fn full_of_touches(seed: u64, rules: Rules) -> Self {
+        let plan = Self::of(seed, rules);
+        Self { touches: 60, meta: 0, keys: plan.keys.max(5), entries: 3, ..plan }
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) fn plan(rules: Rules) -> Plan {
         clients: 1,
         keys: 10,
         meta: 0,
+        touches: 0,
         stripes: 8,
         entries: 64,
         backlog: 1 << 20,
@@ -201,4 +202,27 @@ fn read_before_the_sweep(rules: Rules) -> Result<(), String> {
 #[test]
 fn what_is_flushed_is_not_read_before_it_is_swept() {
     needs(Rule::ReadsHideFlushed, read_before_the_sweep);
+}
+
+/// The clock of the peer is ahead, and a client that has read its write writes after a restart of the sidecar.
+fn write_after_a_restart(rules: Rules) -> Result<(), String> {
+    let mut world = World::new(plan(rules));
+    world.same_clocks();
+    world.replicas[1].wall_offset_us += 60_000_000;
+    world.heal()?;
+    world.tell(1, "set k0 0 0 3\r\nold\r\n", "STORED")?;
+    world.heal()?;
+    world.tell(0, "get k0\r\n", "VALUE k0 0 3\r\nold\r\nEND")?;
+    world.block([true; 2]);
+    world.restart_sidecar(0, false, false);
+    world.pass_time(3_000_000);
+    world.run_all(0)?;
+    world.tell(0, "set k0 0 0 3\r\nnew\r\n", "STORED")?;
+    world.heal()?;
+    (0..2).try_for_each(|side| expect(&world, side, "k0", Some("new")))
+}
+
+#[test]
+fn what_is_written_after_a_restart_is_newer_than_what_was_read_before() {
+    needs(Rule::ObservedIsBelowCeiling, write_after_a_restart);
 }
