@@ -15,6 +15,9 @@ use crate::{admin, contents, paths};
 /// Time for a start, a reconnect or a small resync; generous, since tests share the machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// As the operator starts memcached: a few connections carry the requests of all clients.
+const REQUESTS_PER_EVENT: [&str; 2] = ["-R", "200"];
+
 /// Moves a sidecar's wall clock, for tests.
 const CLOCK_OFFSET: &str = "RMC_CLOCK_OFFSET_SECONDS";
 
@@ -38,12 +41,12 @@ pub struct PairOptions {
 }
 
 impl PairOptions {
-    /// The usual: plain TCP, true clocks, default flags.
+    /// The usual: plain TCP, true clocks, default flags of the sidecar.
     pub fn new(name: &str, memcached: &Executable) -> Self {
         PairOptions {
             name: name.to_owned(),
             memcached: memcached.clone(),
-            memcached_arguments: [Vec::new(), Vec::new()],
+            memcached_arguments: [(); 2].map(|()| REQUESTS_PER_EVENT.map(String::from).to_vec()),
             sidecar_arguments: vec!["--threads".to_owned(), "2".to_owned()],
             clock_offset_seconds: [0, 0],
             tls: false,

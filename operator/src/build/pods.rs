@@ -15,6 +15,9 @@ const RUN: &str = "/run/replicated-memcached";
 const CERTIFICATES: &str = "/etc/replicated-memcached/tls";
 /// Seconds from the wish to end until the end: drain, requests under way, what the peer lacks.
 const GRACE_SECONDS: i64 = 60;
+/// memcached answers so many requests of a connection before it looks at the others. All clients come by the few connections
+/// of the sidecar, so its default of 20 would only make small writes and wake-ups of what could be one.
+const REQUESTS_PER_EVENT: u32 = 200;
 /// Seconds on a node that does not answer.
 const UNREACHABLE_SECONDS: i64 = 30;
 
@@ -139,6 +142,7 @@ fn memcached(input: &Input<'_>) -> Value {
         format!("--threads={}", wanted.threads),
         format!("--conn-limit={}", sizes.upstream_connections),
         format!("--max-item-size={}", sizes.max_item),
+        format!("--max-reqs-per-event={REQUESTS_PER_EVENT}"),
     ];
     args.extend(wanted.extra_args.iter().cloned());
     json!({

@@ -118,6 +118,7 @@ fn memcached_is_reached_through_the_sidecar_alone_and_outlives_it() {
     let args: Vec<_> = memcached["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
     assert!(args.contains(&"--unix-socket=/run/replicated-memcached/memcached.sock"), "{args:?}");
     assert!(args.contains(&"--memory-limit=1024") && args.contains(&"--max-item-size=1048576"), "{args:?}");
+    assert!(args.contains(&"--max-reqs-per-event=200"), "one connection is not held up after 20 requests: {args:?}");
     assert_eq!(pod["containers"].as_array().unwrap().len(), 1);
     assert_eq!(pod["volumes"][0]["emptyDir"]["medium"], "Memory");
     assert_eq!(set["spec"]["updateStrategy"]["type"], "OnDelete");
