@@ -109,6 +109,7 @@ pub fn run(options: &Options) -> Result<bool> {
 
 fn measure(plan: &Plan, servers: &mut Servers, report: &mut Report) -> Result<()> {
     let highest = compare::all(plan, servers, report)?;
+    compare::busy(plan, servers, report)?;
     curve::all(plan, servers, report, highest)?;
     replication::lag(plan, servers, report, highest)?;
     memory::idle(plan, servers, report)?;

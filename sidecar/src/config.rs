@@ -54,7 +54,7 @@ pub struct Config {
     pub admin_listen: HostPort,
     /// Workers, [`THREADS`].
     pub threads: usize,
-    /// How long a worker looks for an answer before it sleeps, [`BUSY_POLL`].
+    /// How long a worker looks for what comes next before it sleeps, [`BUSY_POLL`].
     pub busy_poll: Duration,
     /// Client connections, [`MAX_CONNECTIONS`].
     pub max_connections: usize,

@@ -11,7 +11,7 @@
 //! | [`upstream`] | writes to memcached once per turn, and reads its answers |
 //! | [`private`] | carries a command out on a connection of its own |
 //! | [`budget`] | bounds of the memory of all clients |
-//! | [`busy`] | looks for answers before the thread sleeps |
+//! | [`busy`] | looks for what comes next before the thread sleeps |
 //! | [`awake`] | notices that the thread stood still |
 //!
 //! The way of a request: the client's task reads it into the thread's scratch buffer and gives it to the pure worker. The
@@ -22,7 +22,7 @@
 pub mod accept;
 pub mod awake;
 pub mod budget;
-pub(crate) mod busy;
+mod busy;
 pub mod client;
 pub mod handshake;
 pub mod private;

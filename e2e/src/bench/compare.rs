@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Plan;
 use super::report::{Line, Report, Target, median, per_second, short};
-use super::servers::{Compared, Kind, Sample};
+use super::servers::{Compared, Kind, Running, Sample, Servers, tcp};
 use crate::load::{Operation, Workload};
 
 /// Samples of all rounds, by server.
@@ -99,12 +99,7 @@ pub(super) fn all(plan: &Plan, servers: &dyn Compared, report: &mut Report) -> R
         rounds.report(report, "50 connections, pipelines of 32", rate, per_second, Target::AtLeast(1.0));
         rounds.report_cpu(report);
     }
-    if plan.wants("one connection") {
-        let rounds = closed(&Workload::usual(1, 1))?;
-        let percentile = |percentile: f64| move |sample: &Sample| sample.outcome.percentile(percentile);
-        rounds.report(report, "one connection, p50", percentile(50.0), microseconds, Target::AtMost(1.2));
-        rounds.report(report, "  p99", percentile(99.0), microseconds, Target::AtMost(1.2));
-    }
+    one_connection(plan, servers, report, "one connection")?;
     sizes(plan, servers, report)?;
     if plan.wants("half of the highest load") {
         let rate = highest / 2.0;
@@ -116,6 +111,30 @@ pub(super) fn all(plan: &Plan, servers: &dyn Compared, report: &mut Report) -> R
         rounds.report(report, "  p99", percentile(99.0), microseconds, Target::None);
     }
     Ok(highest)
+}
+
+/// One request at a time: what counts is how long each takes.
+pub(super) fn one_connection(plan: &Plan, servers: &dyn Compared, report: &mut Report, what: &str) -> Result<()> {
+    if plan.wants(what) {
+        let workload = Workload::usual(1, 1);
+        let rounds = alternate(plan, servers, |kind| servers.closed(kind, &workload, plan.run))?;
+        let percentile = |percentile: f64| move |sample: &Sample| sample.outcome.percentile(percentile);
+        rounds.report(report, &format!("{what}, p50"), percentile(50.0), microseconds, Target::AtMost(1.2));
+        rounds.report(report, "  p99", percentile(99.0), microseconds, Target::AtMost(1.2));
+    }
+    Ok(())
+}
+
+/// The same with a pair whose workers do not sleep at once.
+pub(super) fn busy(plan: &Plan, servers: &Servers, report: &mut Report) -> Result<()> {
+    let what = "one connection, --busy-poll 50";
+    if !plan.wants(what) {
+        return Ok(());
+    }
+    let pair = servers.another_pair("bench-busy", &["--busy-poll", "50"])?;
+    let both = Running { direct: servers.address(Kind::Direct)?, ours: tcp(&pair.a.sidecar.address())? };
+    fill(&both, &Workload::usual(50, 1))?;
+    one_connection(plan, &both, report, what)
 }
 
 /// Other commands and other sizes.

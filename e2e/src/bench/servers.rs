@@ -77,8 +77,8 @@ pub(super) trait Compared {
 
 /// Two that run already, wherever that is.
 pub(super) struct Running {
-    direct: SocketAddr,
-    ours: SocketAddr,
+    pub(super) direct: SocketAddr,
+    pub(super) ours: SocketAddr,
 }
 
 impl Running {
@@ -153,6 +153,13 @@ impl Servers {
         Ok(Servers { executable, arguments, direct, pair, twemproxy, load_average })
     }
 
+    /// A pair beside these, with more arguments for its sidecars.
+    pub(super) fn another_pair(&self, name: &str, sidecar: &[&str]) -> Result<Pair> {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let options = PairOptions::new(name, &self.executable).quiet().memcached([&arguments, &arguments]);
+        Pair::start(&options.sidecar(sidecar))
+    }
+
     /// What runs, in a line or two.
     pub(super) fn describe(&self) -> String {
         let proxy = match &self.twemproxy {
@@ -161,7 +168,7 @@ impl Servers {
         };
         let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
         format!(
-            "memcached {} {}; pair with replication on and the peer on this machine; {proxy}; {cores} cores, load average \
+            "memcached {} {}; pair (-R 200 added) with replication on and the peer on this machine; {proxy}; {cores} cores, load average \
              before the start {}",
             self.executable.version,
             self.arguments.join(" "),

@@ -98,8 +98,8 @@ pub(super) struct Flags {
     #[arg(long, value_name = "N", value_parser = values::threads)]
     pub(super) threads: Option<u64>,
 
-    /// Microseconds that a worker looks for an answer of memcached before it sleeps, 0 to 1000. Shortens the time of a request
-    /// where cores are idle, and takes CPU time for it; 0 sleeps at once
+    /// Microseconds that a worker looks for the next request or answer before it sleeps, 0 to 1000. Shortens the time of a
+    /// request where cores are idle, and takes up to a core for each worker while requests come; 0 sleeps at once
     #[arg(long, value_name = "MICROSECONDS", default_value = "0", value_parser = values::busy_poll)]
     pub(super) busy_poll: u64,
 

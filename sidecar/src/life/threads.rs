@@ -19,7 +19,7 @@ use crate::peer::transport::Security;
 use crate::replication::replicator::{self, Replicator};
 use crate::serve::budget::Budget;
 use crate::serve::handshake::{self, Handshakes};
-use crate::serve::{busy, worker};
+use crate::serve::worker;
 use crate::shared::Shared;
 use crate::signal::Signals;
 use crate::stats::Stats;
@@ -103,6 +103,7 @@ fn start_worker(
         commands,
         events: common.events.clone(),
         tls,
+        busy_poll: common.config.busy_poll,
     };
     spawn(format!("worker-{index}"), common, move || worker::run(parts))?;
     Ok(sender)
@@ -167,13 +168,9 @@ fn spawn<F: Future<Output = ()>>(
     main: impl FnOnce() -> F + Send + 'static,
 ) -> anyhow::Result<()> {
     let end = End { thread: name.clone(), events: common.events.clone() };
-    let busy_poll = common.config.busy_poll;
     let run = move || {
         let _end = end;
         let mut builder = Builder::new_current_thread();
-        if !busy_poll.is_zero() {
-            builder.on_thread_park(move || busy::before_sleep(busy_poll));
-        }
         let runtime = builder.enable_all().event_interval(TASKS_PER_TURN).build_local(LocalOptions::default());
         match runtime {
             Ok(runtime) => runtime.block_on(main()),

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -95,19 +95,6 @@ impl Stream {
         }
     }
 
-    /// Whether there is something to read, or the connection has ended, as the system says it now.
-    pub fn has_input(&self) -> bool {
-        let fd = match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-            // What it holds decrypted is not seen by the system.
-            Self::Tls(_) => return true,
-        };
-        let mut wanted = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
-        // A call that fails is no reason to wait here.
-        !matches!(rustix::event::poll(&mut wanted, Some(&Timespec::default())), Ok(0))
-    }
-
     /// Reads what is there: `None` is nothing yet, `Some(0)` the end.
     ///
     /// # Errors
@@ -117,7 +104,7 @@ impl Stream {
             return stream.try_read(into);
         }
         let room = into.len();
-        self.try_read_with(room, |fd| rustix::io::read(fd, into))
+        self.try_read_with(room, |fd| Ok(recv(fd, into, RecvFlags::empty())?.1))
     }
 
     /// Reads by `read`, which has so much room.
@@ -145,7 +132,9 @@ impl Stream {
     /// The connection is broken, or of TLS, which has no bytes to read before they are decrypted.
     pub fn try_append(&self, into: &mut Vec<u8>) -> io::Result<Option<usize>> {
         let room = into.capacity() - into.len();
-        self.try_read_with(room, |fd| rustix::io::read(fd, rustix::buffer::spare_capacity(into)))
+        self.try_read_with(room, |fd| {
+            recv(fd, rustix::buffer::spare_capacity(into), RecvFlags::empty()).map(|(len, _)| len)
+        })
     }
 
     /// Writes as much as the socket takes; less than all means that it is full, and the rest must be offered again.
@@ -158,7 +147,7 @@ impl Stream {
         }
         let mut written = None;
         let tried = self.try_io(Interest::WRITABLE, |fd| {
-            let len = rustix::io::write(fd, bytes)?;
+            let len = send(fd, bytes, SendFlags::NOSIGNAL)?;
             written = Some(len);
             if len < bytes.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });

@@ -1,29 +1,44 @@
-//! `--busy-poll`: a worker that has asked memcached something looks for the answer for a while before it sleeps. To be woken
-//! takes longer than most answers, on a machine whose cores are idle above all.
+//! `--busy-poll`: after a request or an answer a worker goes on looking for the next one for a while before it sleeps. To be
+//! woken takes longer than most answers, on a machine whose cores are idle above all.
 
-use std::cell::RefCell;
-use std::rc::{Rc, Weak};
-use std::time::{Duration, Instant};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::worker::Serving;
 
-thread_local! {
-    /// The worker of this thread. The runtime calls [`before_sleep`] without arguments.
-    static WORKER: RefCell<Weak<Serving>> = const { RefCell::new(Weak::new()) };
+/// When there was something to do.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    last_us: Cell<u64>,
+    /// Nobody keeps the thread awake.
+    asleep: Cell<bool>,
+    begun: Notify,
 }
 
-/// From now on `serving` is asked before this thread sleeps.
-pub(super) fn begin(serving: &Rc<Serving>) {
-    WORKER.with(|worker| worker.replace(Rc::downgrade(serving)));
+impl Activity {
+    /// Bytes came at this instant of the monotonic clock.
+    pub(super) fn noted(&self, now_us: u64) {
+        self.last_us.set(now_us);
+        if self.asleep.get() {
+            self.begun.notify_one();
+        }
+    }
 }
 
-/// Called by the runtime when nothing is left to do: returns when there is an answer of memcached, or after `most`. What
-/// else happens meanwhile waits, for as long as an answer takes at the most.
-pub(crate) fn before_sleep(most: Duration) {
-    let Some(serving) = WORKER.with(|worker| worker.borrow().upgrade()) else { return };
-    let Some(connection) = serving.awaited() else { return };
-    let begun = Instant::now();
-    while !connection.has_answer() && begun.elapsed() < most {
-        std::hint::spin_loop();
+/// Keeps the worker's thread awake until nothing has come for `most`: a task that is always ready has the runtime ask the
+/// system what else is, without waiting for it.
+pub(super) async fn stay_awake(serving: Rc<Serving>, most: Duration) {
+    let activity = &serving.activity;
+    let most_us = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+    loop {
+        activity.asleep.set(true);
+        activity.begun.notified().await;
+        activity.asleep.set(false);
+        while serving.clock.now().mono_us.saturating_sub(activity.last_us.get()) < most_us {
+            tokio::task::yield_now().await;
+        }
     }
 }

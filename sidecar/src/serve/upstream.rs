@@ -45,11 +45,6 @@ impl Connection {
         }
     }
 
-    /// Whether there is something to read, as the system says it now.
-    pub(super) fn has_answer(&self) -> bool {
-        self.stream.has_input()
-    }
-
     /// Ends its tasks, which close the socket.
     pub fn close(&self) {
         self.closed.set(true);
@@ -176,6 +171,7 @@ impl Reader {
             stats.upstream_bytes_received.add(len as u64);
         }
         let now = serving.now();
+        serving.activity.noted(now.mono_us);
         let consumed = serving.core.borrow_mut().upstream_input(buffer.filled(), now, &mut Clients { serving, now });
         match consumed {
             Ok(consumed) => buffer.consume(consumed),

@@ -10,6 +10,7 @@ use tokio::task::spawn_local;
 
 use super::accept;
 use super::budget::{Budget, CLIENT_OUTPUT_MAX, CLIENT_STALL_MAX};
+use super::busy::{self, Activity};
 use super::client::{Client, Conversation};
 use super::handshake::Handshakes;
 use super::private;
@@ -63,6 +64,8 @@ pub struct Parts {
     pub events: mpsc::UnboundedSender<Event>,
     /// Clients that come over TCP speak TLS.
     pub tls: Option<Handshakes>,
+    /// How long it looks for what comes next before it sleeps.
+    pub busy_poll: Duration,
 }
 
 /// What the tasks of a worker thread share.
@@ -101,11 +104,13 @@ pub struct Serving {
     pub(super) standstill: Cell<Standstill>,
     /// When it did, in microseconds of the monotonic clock: no client is taken until it is known who this process is.
     pub(super) unsure_us: Cell<Option<u64>>,
+    /// When there was something to do.
+    pub(super) activity: Activity,
 }
 
 /// Runs a worker until it is told to finish and has.
 pub async fn run(parts: Parts) {
-    let Parts { core, index, clock, stats, budget, memcached, signals, mut commands, events, tls } = parts;
+    let Parts { core, index, clock, stats, budget, memcached, signals, mut commands, events, tls, busy_poll } = parts;
     let serving = Rc::new_cyclic(|me| Serving {
         me: Weak::clone(me),
         core: RefCell::new(core),
@@ -127,8 +132,11 @@ pub async fn run(parts: Parts) {
         told_cut_s: Cell::new(0),
         standstill: Cell::new(Standstill::new(clock.now(), clock.asleep_us())),
         unsure_us: Cell::new(None),
+        activity: Activity::default(),
     });
-    super::busy::begin(&serving);
+    if !busy_poll.is_zero() {
+        spawn_local(busy::stay_awake(Rc::clone(&serving), busy_poll));
+    }
     spawn_local(woken(Rc::clone(&serving), signals));
     spawn_local(pressed(Rc::clone(&serving)));
     spawn_local(tick(Rc::clone(&serving)));
@@ -333,6 +341,7 @@ impl Serving {
         if client.gone.get() {
             return false;
         }
+        self.activity.noted(now.mono_us);
         {
             let mut core = self.core.borrow_mut();
             let bytes = if taken { &[] } else { scratch.get(..len).unwrap_or_default() };
@@ -469,11 +478,6 @@ impl Serving {
     /// The connection to memcached in use.
     pub fn connection(&self) -> Option<Rc<Connection>> {
         self.upstream.borrow().clone()
-    }
-
-    /// The connection to memcached, while an answer is to come.
-    pub(super) fn awaited(&self) -> Option<Rc<Connection>> {
-        self.connection().filter(|_| self.core.borrow().in_flight() > 0)
     }
 
     /// A connection to memcached is there.

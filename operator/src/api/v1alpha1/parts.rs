@@ -56,8 +56,8 @@ pub struct Sidecar {
     /// Worker threads.
     #[schemars(range(min = 1, max = 23))]
     pub threads: i32,
-    /// Microseconds that a worker looks for an answer of memcached before it sleeps. Shortens the time of a request where cores
-    /// are idle, and takes CPU time for it.
+    /// Microseconds that a worker looks for the next request or answer before it sleeps. Shortens the time of a request where
+    /// cores are idle, and takes up to a core for each worker while requests come.
     #[schemars(range(min = 0, max = 1000))]
     pub busy_poll_microseconds: i32,
     /// Requests and limits. What is absent follows from memory, backlog, threads and maxConnections.
