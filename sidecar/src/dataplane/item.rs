@@ -3,7 +3,7 @@
 use super::reply::meta;
 use super::worker::UpstreamError;
 use crate::clock::{Now, Version};
-use crate::protocol::response::{MetaCode, Response};
+use crate::protocol::response::{MetaCode, Response, Said};
 use crate::replication::record::{Expiry, Marks};
 
 /// An item as it was read with `mg v f t c k`.
@@ -45,11 +45,18 @@ pub(super) struct Hit<'a> {
 
 /// The hit of an answer to `mg v f c`; `None` for a miss.
 pub(super) fn hit_of<'a>(response: &Response<'a>) -> Result<Option<Hit<'a>>, UpstreamError> {
+    Ok(read(response)?.map(|(hit, _)| hit))
+}
+
+fn read<'a>(response: &Response<'a>) -> Result<Option<(Hit<'a>, Said)>, UpstreamError> {
     let meta = meta(response)?;
-    match (meta.code, meta.value, meta.flags.cas(), meta.flags.client_flags()) {
-        (MetaCode::Miss, ..) => Ok(None),
+    if meta.code == MetaCode::Miss {
+        return Ok(None);
+    }
+    let said = meta.flags.said();
+    match (meta.code, meta.value, said.cas, said.client_flags) {
         (MetaCode::Value, Some(value), Some(cas), Some(flags)) => {
-            Ok(Some(Hit { version: Version::of_item(cas), flags, took_token: meta.flags.has(b'W'), value }))
+            Ok(Some((Hit { version: Version::of_item(cas), flags, took_token: said.won, value }, said)))
         }
         _ => Err(UpstreamError::Unexpected),
     }
@@ -57,11 +64,9 @@ pub(super) fn hit_of<'a>(response: &Response<'a>) -> Result<Option<Hit<'a>>, Ups
 
 /// The item of an answer to `mg v f t c k`; `None` for a miss.
 pub(crate) fn item_of<'a>(response: &Response<'a>) -> Result<Option<Item<'a>>, UpstreamError> {
-    let Some(Hit { version, flags, took_token, value }) = hit_of(response)? else { return Ok(None) };
-    let said = &meta(response)?.flags;
-    let ttl = said.ttl().ok_or(UpstreamError::Unexpected)?;
-    let marks = [(b'X', Marks::STALE), (b'Z', Marks::WON), (b'b', Marks::BINARY)];
-    let marks = marks.into_iter().filter(|(flag, _)| said.has(*flag));
-    let marks = marks.fold(Marks::NONE, |all, (_, mark)| all.and(mark));
+    let Some((Hit { version, flags, took_token, value }, said)) = read(response)? else { return Ok(None) };
+    let ttl = said.ttl.ok_or(UpstreamError::Unexpected)?;
+    let marks = [(said.stale, Marks::STALE), (said.sent, Marks::WON), (said.binary, Marks::BINARY)];
+    let marks = marks.into_iter().filter(|(is, _)| *is).fold(Marks::NONE, |all, (_, mark)| all.and(mark));
     Ok(Some(Item { version, flags, ttl, marks, took_token, value }))
 }

@@ -18,15 +18,23 @@ use crate::replication::record::{Expiry, Record};
 use crate::rules::Rule;
 use crate::shared::Shared;
 
-/// The journal, locked when the first write of a batch needs it.
+/// The journal, locked when a write of a batch needs it.
 pub(super) struct Batch<'a> {
     shared: &'a Shared,
     journal: Option<MutexGuard<'a, Journal>>,
+    /// It was needed.
+    logged: bool,
 }
 
 impl Batch<'_> {
     pub(super) fn journal(&mut self) -> &mut Journal {
+        self.logged = true;
         self.journal.get_or_insert_with(|| self.shared.journal())
+    }
+
+    /// Lets others have the journal before something that takes longer than a few copies.
+    pub(super) fn pause(&mut self) {
+        self.journal = None;
     }
 }
 
@@ -43,13 +51,13 @@ impl Worker {
     /// The connection is of no use any more: call [`Worker::upstream_lost`].
     pub fn upstream_input(&mut self, bytes: &[u8], now: Now, direct: &mut dyn Direct) -> Result<usize, UpstreamError> {
         let shared = Arc::clone(&self.shared);
-        let mut batch = Batch { shared: &shared, journal: None };
+        let mut batch = Batch { shared: &shared, journal: None, logged: false };
         #[cfg(feature = "simulation")]
         for (hold, record) in std::mem::take(&mut self.late) {
             self.log(&mut batch, hold, &record);
         }
         let result = self.answers(bytes, &mut batch, now, direct);
-        let logged = batch.journal.is_some();
+        let logged = batch.logged;
         drop(batch);
         self.publish_pending();
         if logged {
@@ -67,9 +75,17 @@ impl Worker {
         direct: &mut dyn Direct,
     ) -> Result<usize, UpstreamError> {
         let mut at = self.pass_on(bytes, direct)?;
+        let mut inside = false;
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
+            // Inside of an answer it is known that its end has not come.
+            let whole = if inside { 0 } else { self.as_it_came(rest, batch, direct)? };
+            if whole > 0 {
+                at += whole;
+                continue;
+            }
             let Some((response, len)) = response::parse(rest)? else {
+                batch.pause();
                 let begun = if rest.starts_with(b"VA ") {
                     self.begin_meta_value(rest, batch, direct)?
                 } else {
@@ -77,6 +93,7 @@ impl Worker {
                 };
                 return Ok(at + begun);
             };
+            inside = matches!(response, Response::Value(_));
             self.answer(&response, batch, now)?;
             at += len;
         }

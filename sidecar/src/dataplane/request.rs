@@ -141,11 +141,17 @@ impl Worker {
         let skip = self.session(id).map_or(0, |s| s.keys_done);
         let hide = self.hidden();
         let with_cas = cas || hide.is_some();
+        let what = |last| What::Values { strip_cas: with_cas && !cas, hide, last };
+        if let Some(key) = keys.single().filter(|_| skip == 0) {
+            encode::get(&mut self.upstream, with_cas, [key]);
+            self.expect(id, what(true));
+            return Ok(Done::Taken);
+        }
         let mut rest = keys;
         let at_once = self.keys_at_once();
         let last = rest.nth(skip + at_once).is_none();
         encode::get(&mut self.upstream, with_cas, keys.skip(skip).take(at_once));
-        self.expect(id, What::Values { strip_cas: with_cas && !cas, hide, last });
+        self.expect(id, what(last));
         if last {
             return Ok(Done::Taken);
         }

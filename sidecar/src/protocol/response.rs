@@ -177,16 +177,54 @@ struct ClassicHeader<'a> {
 
 impl<'a> ClassicHeader<'a> {
     fn parse(words: &'a [u8]) -> Result<Self, ResponseError> {
-        let mut words = words.split(|byte| *byte == b' ');
-        let key = words.next().ok_or(ResponseError::BadHeader)?;
-        let flags = number(words.next())?;
-        let len = number(words.next())?;
-        let cas = words.next().map(|word| number(Some(word))).transpose()?;
-        let flags = u32::try_from(flags).map_err(|_| ResponseError::BadHeader)?;
-        if words.next().is_some() || len > MAX_RESPONSE_VALUE {
+        let (key, behind) = split_blank(words).ok_or(ResponseError::BadHeader)?;
+        let (flags, behind) = split_blank(behind).ok_or(ResponseError::BadHeader)?;
+        let (len, cas) = split_blank(behind).map_or((behind, None), |(len, cas)| (len, Some(cas)));
+        let flags = u32::try_from(number(Some(flags))?).map_err(|_| ResponseError::BadHeader)?;
+        let (len, cas) = (number(Some(len))?, cas.map(|word| number(Some(word))).transpose()?);
+        if len > MAX_RESPONSE_VALUE {
             return Err(ResponseError::BadHeader);
         }
         Ok(Self { key, flags, len, cas })
+    }
+}
+
+/// What is before the first blank, and what is behind it.
+#[inline]
+fn split_blank(words: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = words.iter().position(|byte| *byte == b' ')?;
+    let (word, behind) = words.split_at_checked(at)?;
+    Some((word, behind.get(1..)?))
+}
+
+/// The bytes of a whole answer to `get`, as it stands at the start of `input`: hits, then `END`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hits {
+    /// Of all, `END` included.
+    pub len: usize,
+    /// Of the largest hit; 0 where there is none.
+    pub largest: usize,
+}
+
+/// Finds such an answer. `None`: it is not complete, or no such answer.
+///
+/// # Errors
+/// When the bytes are not an answer of memcached.
+pub fn hits(input: &[u8]) -> Result<Option<Hits>, ResponseError> {
+    let mut found = Hits::default();
+    loop {
+        let rest = input.get(found.len..).unwrap_or_default();
+        if rest.starts_with(b"END\r\n") {
+            found.len += 5;
+            return Ok(Some(found));
+        }
+        let Some(opening) = opening(rest)? else { return Ok(None) };
+        let header = opening.header.len();
+        let Some(behind) = rest.get(header + opening.len..) else { return Ok(None) };
+        let Some(end) = value_end(behind)? else { return Ok(None) };
+        let len = header + opening.len + end;
+        found.largest = found.largest.max(len);
+        found.len += len;
     }
 }
 
@@ -330,6 +368,46 @@ impl<'a> MetaFlags<'a> {
     #[must_use]
     pub fn as_bytes(&self) -> &'a [u8] {
         self.words
+    }
+}
+
+/// What the words behind a hit say of its item, all read in one pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// `c`: the CAS, which is the version.
+    pub cas: Option<u64>,
+    /// `f`: client flags.
+    pub client_flags: Option<u32>,
+    /// `t`: remaining life in seconds, -1 for ever.
+    pub ttl: Option<i64>,
+    /// `b`: the key is a binary one.
+    pub binary: bool,
+    /// `W`: the win token was given with this answer.
+    pub won: bool,
+    /// `X`: the item is stale.
+    pub stale: bool,
+    /// `Z`: the win token was given before.
+    pub sent: bool,
+}
+
+impl MetaFlags<'_> {
+    /// Reads what belongs to an item.
+    #[must_use]
+    pub fn said(&self) -> Said {
+        let mut said = Said::default();
+        for (flag, text) in self.iter() {
+            match flag {
+                b'c' => said.cas = number(Some(text)).ok(),
+                b'f' => said.client_flags = number(Some(text)).ok().and_then(|flags| u32::try_from(flags).ok()),
+                b't' => said.ttl = signed(text),
+                b'b' => said.binary = true,
+                b'W' => said.won = true,
+                b'X' => said.stale = true,
+                b'Z' => said.sent = true,
+                _ => {}
+            }
+        }
+        said
     }
 }
 

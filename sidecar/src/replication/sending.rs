@@ -179,27 +179,26 @@ impl Replicator {
 
     pub(super) fn send_log(&mut self, now: Now) {
         let Some(mut cursor) = self.link.cursor else { return };
+        let next = self.shared.journal().log.next();
+        if next > self.link.sampled && self.link.samples.len() < SAMPLES {
+            self.link.sampled = next;
+            self.link.samples.push_back((next, now.mono_us));
+        }
         let mut gap = false;
-        {
+        while self.link.output.len() < self.config.link_output {
+            // Locked anew for each frame: the workers have their turn in between.
             let journal = self.shared.journal();
-            let log = &journal.log;
-            if log.next() > self.link.sampled && self.link.samples.len() < SAMPLES {
-                self.link.sampled = log.next();
-                self.link.samples.push_back((log.next(), now.mono_us));
-            }
-            while self.link.output.len() < self.config.link_output {
-                let first = cursor.seq;
-                match log.read(&mut cursor, BATCH, record_len) {
-                    Ok(Some((records, count))) => {
-                        let count = count.min(u64::from(u32::MAX)) as u32;
-                        let (now_ms, trim) = (now.mono_ms(), self.link.acked);
-                        Frame::Batch { first, count, now_ms, trim, records }.encode(&mut self.link.output);
-                    }
-                    Ok(None) => break,
-                    Err(_) => {
-                        gap = true;
-                        break;
-                    }
+            let first = cursor.seq;
+            match journal.log.read(&mut cursor, BATCH, record_len) {
+                Ok(Some((records, count))) => {
+                    let count = count.min(u64::from(u32::MAX)) as u32;
+                    let (now_ms, trim) = (now.mono_ms(), self.link.acked);
+                    Frame::Batch { first, count, now_ms, trim, records }.encode(&mut self.link.output);
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    gap = true;
+                    break;
                 }
             }
         }
