@@ -123,5 +123,7 @@ mod tests {
     fn the_defaults_stay_below_a_gibibyte() {
         let total = worst_case(SIZES);
         assert!((400 * MIB..1024 * MIB).contains(&total), "{} MiB: {:#?}", total / MIB, bounds(SIZES));
+        let told = format!("{} MiB with the defaults and two threads", (total + MIB / 2) / MIB);
+        assert!(include_str!("../../README.md").contains(&told), "the README does not say: {told}");
     }
 }
