@@ -136,7 +136,8 @@ impl Shared {
 
     fn raise_ceiling(&self, version: Version) {
         if let Some(ceiling) = self.clock.ceiling_for(version) {
-            self.journal().set(Field::Ceiling, ceiling.raw());
+            // Another thread may have raised it further since.
+            self.journal().raise(Field::Ceiling, ceiling);
             self.clock.ceiling_persisted(ceiling);
         }
     }

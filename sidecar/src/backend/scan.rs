@@ -44,7 +44,8 @@ pub async fn enable_crawler(stream: &Stream) -> io::Result<()> {
     ask(stream, encode::CRAWLER_ENABLE, |answer| answer.ends_with(b"\n")).await.map(drop)
 }
 
-/// `None`: memcached cannot dump just now.
+/// `None`: memcached cannot dump just now, or what it dumped is not whole. A release that does not wait for who reads slowly
+/// overwrites lines with the end, so anything may come behind the first item.
 async fn dump(at: &Upstream) -> io::Result<Option<Version>> {
     let broken = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
     let stream = connect(at).await?;
@@ -58,19 +59,26 @@ async fn dump(at: &Upstream) -> io::Result<Option<Version>> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         buffer.filled_by(len);
-        while let Some((line, len)) = dump::parse(buffer.filled()).map_err(|error| broken(error.to_string()))? {
+        loop {
+            let begun = greatest > Version::ZERO;
+            let (line, len) = match dump::parse(buffer.filled()) {
+                Ok(Some(step)) => step,
+                Ok(None) => break,
+                Err(_) if begun => return Ok(None),
+                Err(error) => return Err(broken(error.to_string())),
+            };
             match line {
                 DumpLine::Item(item) => greatest = greatest.max(Version::of_item(item.cas)),
                 DumpLine::Started => {}
                 DumpLine::End => {
                     buffer.consume(len);
-                    // A release that does not wait for who reads slowly overwrites lines with the end.
                     let mut answer = buffer.filled().to_vec();
-                    let behind = ask(&stream, encode::NOOP, |answer| answer.ends_with(encode::NOOP_ANSWER)).await?;
-                    answer.extend_from_slice(&behind);
+                    let behind = ask(&stream, encode::NOOP, |answer| answer.ends_with(encode::NOOP_ANSWER)).await;
+                    answer.extend_from_slice(&behind.unwrap_or_default());
                     return Ok((answer == encode::NOOP_ANSWER).then_some(greatest));
                 }
                 DumpLine::Retry { .. } => return Ok(None),
+                DumpLine::Refused { .. } if begun => return Ok(None),
                 DumpLine::Refused { line } => {
                     return Err(broken(format!("memcached refuses a metadump: {}", line.escape_ascii())));
                 }

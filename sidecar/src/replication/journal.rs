@@ -192,11 +192,16 @@ impl Journal {
         &self.table
     }
 
+    /// Changes a version of the header, unless it is greater already.
+    pub fn raise(&mut self, field: Field, version: Version) {
+        if version > self.version(field) {
+            self.set(field, version.raw());
+        }
+    }
+
     /// Deletes up to `version` may be forgotten.
     pub fn raise_floor(&mut self, version: Version) {
-        if version > self.version(Field::Floor) {
-            self.set(Field::Floor, version.raw());
-        }
+        self.raise(Field::Floor, version);
     }
 
     /// Frees confirmed entries below `seq`, at most `max`; returns whether there are more.
@@ -270,4 +275,21 @@ fn write_of<'a>(record: &Record<'a>) -> Option<(&'a [u8], Write)> {
 /// The size of the storage for a table of `entries`.
 pub fn storage_size(entries: u32) -> usize {
     state::size(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raised_version_never_goes_back() {
+        let config = JournalConfig { entries: 8, backlog: 1 << 10, owner: 1, host_boot: 1 };
+        let (mut journal, _) =
+            Journal::open(Box::new(vec![0; storage_size(8)]), config, KeyHasher::new(1)).expect("empty");
+        // Two threads that raise the ceiling may come in the wrong order.
+        for (raised, kept) in [(5, 5), (9, 9), (7, 9)] {
+            journal.raise(Field::Ceiling, Version::of_item(raised << 12));
+            assert_eq!(journal.version(Field::Ceiling), Version::of_item(kept << 12));
+        }
+    }
 }

@@ -13,15 +13,15 @@ use dump::{Dump, DumpUser};
 use listing::{Listed, Listing};
 
 use super::recency::{Passes, Recency};
-use super::record::{Expiry, Mark, Record, ResyncKind};
+use super::record::{Mark, Record, ResyncKind};
 use super::replicator::{Op, Replicator};
 use crate::clock::{Now, Version};
-use crate::dataplane::item::item_of;
+use crate::dataplane::item::{expiry_of_ttl, item_of};
 use crate::dataplane::stripes::{Mode, Stripe};
 use crate::dataplane::worker::UpstreamError;
 use crate::guess::Guess;
 use crate::protocol::encode;
-use crate::protocol::response::Response;
+use crate::protocol::response::{MetaCode, Response};
 use crate::rules::Rule;
 use crate::state::table::{Entry, List};
 
@@ -49,6 +49,8 @@ enum Source {
     Dump(Version),
     /// In the dump, and stored by an earlier process that may have died before it could note it.
     Unnoted(Version),
+    /// In the dump, and the peer has to be told of it only. Its end is read when that is done: a client may have changed it.
+    Told(Version),
 }
 
 /// What a job brings.
@@ -260,7 +262,7 @@ impl Replicator {
             Phase::Count | Phase::Dump => {
                 let dropped = job.listing.relieve(now.mono_ms(), |key| self.shared.hasher.hash(key));
                 job.listed = job.listed.saturating_sub(dropped);
-                self.fetch_listed(now);
+                self.fetch_listed();
                 let missing = self.resync.job.as_ref().is_some_and(Job::wants_dump);
                 if missing && self.resync.dump == Dump::Idle {
                     self.resync.dump = Dump::Wanted(DumpUser::Job);
@@ -340,30 +342,26 @@ impl Replicator {
     }
 
     /// Fetches what a dump has listed, as far as that may be now.
-    fn fetch_listed(&mut self, now: Now) {
+    fn fetch_listed(&mut self) {
         let peer = 1 - self.shared.clock.replica().get();
         while self.may_fetch() {
             let Some(job) = self.resync.job.as_mut().filter(|job| job.phase == Phase::Dump) else { return };
-            let Some(Listed { key, version, expires }) = job.listing.pop() else {
+            let Some(Listed { key, version }) = job.listing.pop() else {
                 if job.listing.is_done() {
                     job.next_phase(self.config.resync_rate);
                 }
                 return;
             };
-            if job.wants(version, peer) {
-                let number = job.number;
-                let hash = self.shared.hasher.hash(&key);
+            let number = job.number;
+            let hash = self.shared.hasher.hash(&key);
+            let source = if job.wants(version, peer) {
                 let ours = version.replica() != peer;
                 let unnoted = ours && self.unnoted.is_some_and(|(from, to)| version > from && version < to);
-                let source = if unnoted { Source::Unnoted(version) } else { Source::Dump(version) };
-                self.fetch(Fetch { key, hash, source, job: number });
+                if unnoted { Source::Unnoted(version) } else { Source::Dump(version) }
             } else {
-                let expiry = expires.map_or(Expiry::Never, |unix| {
-                    let left_ms = unix.saturating_mul(1000).saturating_sub(self.shared.memcached_unix_ms(now));
-                    Expiry::after_seconds(left_ms.div_euclid(1000), now.mono_ms())
-                });
-                self.shared.journal().append_record(&Record::Have { key: &key, version, expiry });
-            }
+                Source::Told(version)
+            };
+            self.fetch(Fetch { key, hash, source, job: number });
         }
     }
 
@@ -385,7 +383,10 @@ impl Replicator {
             self.resync.waiting = Some(fetch);
             return;
         }
-        encode::read_back(&mut self.upstream, &fetch.key);
+        match fetch.source {
+            Source::Table | Source::Dump(_) | Source::Unnoted(_) => encode::read_back(&mut self.upstream, &fetch.key),
+            Source::Told(_) => encode::inspect(&mut self.upstream, &fetch.key),
+        }
         self.resync.fetches += 1;
         self.ops.push_back(Op::Fetch(fetch));
     }
@@ -425,9 +426,12 @@ impl Replicator {
     }
 
     pub(super) fn fetched(&mut self, fetch: &Fetch, response: &Response<'_>, now: Now) -> Result<(), UpstreamError> {
+        if let Source::Told(version) = fetch.source {
+            return self.found(fetch, version, response, now);
+        }
         let item = item_of(response)?;
         self.resync.fetches -= 1;
-        let current = self.resync.job.as_ref().is_some_and(|job| job.number == fetch.job);
+        let current = self.is_current(fetch);
         let (hash, key) = (fetch.hash, &fetch.key[..]);
         let flush = self.shared.flush();
         let mut bytes = key.len();
@@ -446,11 +450,11 @@ impl Replicator {
                         Source::Table => journal.commit_record(hash, record),
                         Source::Dump(_) => journal.append_record(&record),
                         // Should it be evicted now, an older one of the peer must not take its place.
-                        Source::Unnoted(_) => journal.commit_record(hash, record),
+                        Source::Unnoted(_) | Source::Told(_) => journal.commit_record(hash, record),
                     };
                 }
                 // told below
-                (None, Source::Table) => {}
+                (None, Source::Table | Source::Told(_)) => {}
                 (None, Source::Dump(version) | Source::Unnoted(version)) => {
                     if !self.shared.broken(Rule::GoneFromDumpIsDeleted) {
                         journal.append_record(&Record::Delete { key, version });
@@ -468,21 +472,50 @@ impl Replicator {
                 journal.commit_record(hash, Record::Delete { key, version: entry.version });
             }
         }
-        let held = (!self.shared.broken(Rule::BulkUnderStripe)).then(|| self.shared.stripes.of(hash));
-        match item.filter(|item| item.took_token && !self.shared.broken(Rule::TokenGivenBack)) {
-            Some(item) => {
-                encode::mark_stale(&mut self.upstream, key, item.version.raw());
-                self.ops.push_back(Op::GiveBack(held));
-            }
-            None => {
-                if let Some(stripe) = held {
-                    self.release(stripe);
-                }
-            }
-        }
+        self.end_fetch(fetch, item.filter(|item| item.took_token).map(|item| item.version.raw()));
         self.resync.size.saw(bytes + RECORD);
         self.fetch_done(fetch.job, bytes);
         Ok(())
+    }
+
+    /// An item that the peer has to be told of, if it is still the one that was listed.
+    fn found(
+        &mut self,
+        fetch: &Fetch,
+        version: Version,
+        response: &Response<'_>,
+        now: Now,
+    ) -> Result<(), UpstreamError> {
+        let Response::Meta(meta) = response else { return Err(UpstreamError::Unexpected) };
+        let seen = meta.inspected();
+        if seen.is_none() && meta.code != MetaCode::Miss {
+            return Err(UpstreamError::Unexpected);
+        }
+        self.resync.fetches -= 1;
+        let told = seen.filter(|(cas, _)| Version::of_item(*cas) == version && version > self.shared.flush());
+        if let Some((_, ttl)) = told.filter(|_| self.is_current(fetch)) {
+            let expiry = expiry_of_ttl(ttl, now);
+            self.shared.journal().append_record(&Record::Have { key: &fetch.key, version, expiry });
+        }
+        let took_token = meta.code == MetaCode::Header && meta.flags.has(b'W');
+        self.end_fetch(fetch, seen.filter(|_| took_token).map(|(cas, _)| cas));
+        Ok(())
+    }
+
+    fn is_current(&self, fetch: &Fetch) -> bool {
+        self.resync.job.as_ref().is_some_and(|job| job.number == fetch.job)
+    }
+
+    /// Gives back the stripe, behind the win token of the item with this CAS where the fetch took that.
+    fn end_fetch(&mut self, fetch: &Fetch, token: Option<u64>) {
+        let held = (!self.shared.broken(Rule::BulkUnderStripe)).then(|| self.shared.stripes.of(fetch.hash));
+        match token.filter(|_| !self.shared.broken(Rule::TokenGivenBack)) {
+            Some(cas) => {
+                encode::mark_stale(&mut self.upstream, &fetch.key, cas);
+                self.ops.push_back(Op::GiveBack(held));
+            }
+            None => held.into_iter().for_each(|stripe| self.release(stripe)),
+        }
     }
 }
 

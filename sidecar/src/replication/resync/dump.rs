@@ -125,7 +125,7 @@ impl Replicator {
                     DumpUser::Job => self.listed(&item, now),
                     DumpUser::Sweep => self.sweep_one(&item),
                 },
-                DumpLine::End if self.shared.broken(Rule::DumpIsWhole) => self.dumped(user, now),
+                DumpLine::End if self.shared.broken(Rule::DumpIsWhole) => self.dumped(user),
                 DumpLine::End => self.resync.dump = Dump::Ended(user),
                 DumpLine::Retry { .. } | DumpLine::Refused { .. } => self.dump_later(user, now),
             }
@@ -133,7 +133,7 @@ impl Replicator {
         if let Dump::Ended(user) | Dump::Asked(user) = self.resync.dump {
             at += self.behind_the_end(user, bytes.get(at..).unwrap_or_default(), now);
         }
-        self.fetch_listed(now);
+        self.fetch_listed();
         Ok(at)
     }
 
@@ -141,7 +141,7 @@ impl Replicator {
     /// done with.
     fn behind_the_end(&mut self, user: DumpUser, bytes: &[u8], now: Now) -> usize {
         if bytes.starts_with(encode::NOOP_ANSWER) {
-            self.dumped(user, now);
+            self.dumped(user);
             return encode::NOOP_ANSWER.len();
         }
         if encode::NOOP_ANSWER.starts_with(bytes) {
@@ -162,7 +162,7 @@ impl Replicator {
     }
 
     /// The dump is whole.
-    fn dumped(&mut self, user: DumpUser, now: Now) {
+    fn dumped(&mut self, user: DumpUser) {
         self.resync.dump = Dump::Idle;
         self.resync.abandon = true;
         match user {
@@ -173,7 +173,7 @@ impl Replicator {
                         Phase::Table | Phase::Dump | Phase::Ending => job.listing.end(),
                     }
                 }
-                self.fetch_listed(now);
+                self.fetch_listed();
             }
             DumpUser::Sweep => self.sweep_listed(),
         }
@@ -202,7 +202,7 @@ impl Replicator {
         item.key.decode_into(&mut key);
         if self.shared.accepts_key(&key) && job.listing.covers(self.shared.hasher.hash(&key)) {
             job.listed += u64::from(wanted);
-            job.listing.push(&key, version, item.expires, now.mono_ms());
+            job.listing.push(&key, version, now.mono_ms());
         }
     }
 }

@@ -16,24 +16,20 @@ pub(crate) const LIMIT: usize = 16 << 20;
 const ROOM: usize = 1 << 20;
 /// How long a full list holds up the dump, in milliseconds: well below memcached's second.
 const PATIENCE_MS: u64 = 300;
-/// Version and expiry.
-const NUMBERS: usize = 16;
-/// An expiry that is none; memcached's own sign for it.
-const NEVER: i64 = -1;
+/// Bytes of a version.
+const VERSION: usize = 8;
 
 /// An item of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Listed {
     pub(super) key: Box<[u8]>,
     pub(super) version: Version,
-    /// Unix seconds of memcached's clock.
-    pub(super) expires: Option<i64>,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    /// Per item: one byte for the length of its key, version, expiry, key.
+    /// Per item: one byte for the length of its key, version, key.
     bytes: VecDeque<u8>,
     items: u64,
     /// Hashes from here on are listed.
@@ -63,14 +59,13 @@ impl Listing {
     }
 
     /// Appends an item; keys are no longer than memcached's.
-    pub(super) fn push(&mut self, key: &[u8], version: Version, expires: Option<i64>, now_ms: u64) {
+    pub(super) fn push(&mut self, key: &[u8], version: Version, now_ms: u64) {
         let Ok(len) = u8::try_from(key.len()) else { return };
         self.bytes.push_back(len);
         self.bytes.extend(version.raw().to_le_bytes());
-        self.bytes.extend(expires.unwrap_or(NEVER).to_le_bytes());
         self.bytes.extend(key);
         self.items += 1;
-        if self.bytes.len() + 1 + NUMBERS + MAX_KEY > LIMIT {
+        if self.bytes.len() + 1 + VERSION + MAX_KEY > LIMIT {
             self.full_ms.get_or_insert(now_ms);
         }
     }
@@ -78,17 +73,13 @@ impl Listing {
     /// Takes the first item.
     pub(super) fn pop(&mut self) -> Option<Listed> {
         let len = usize::from(self.bytes.pop_front()?);
-        let mut number = || {
-            let mut bytes = [0; 8];
-            for byte in &mut bytes {
-                *byte = self.bytes.pop_front()?;
-            }
-            Some(bytes)
-        };
-        let (version, expires) = (u64::from_le_bytes(number()?), i64::from_le_bytes(number()?));
+        let mut version = [0; VERSION];
+        for byte in &mut version {
+            *byte = self.bytes.pop_front()?;
+        }
         let key = self.bytes.drain(..len).collect();
         self.items = self.items.saturating_sub(1);
-        Some(Listed { key, version: Version::of_item(version), expires: (expires != NEVER).then_some(expires) })
+        Some(Listed { key, version: Version::of_item(u64::from_le_bytes(version)) })
     }
 
     /// Makes room where the list has been full for too long: the upper half of the hashes is left to another dump. Returns
@@ -103,15 +94,17 @@ impl Listing {
         if now_ms.saturating_sub(since) < PATIENCE_MS || until == self.from {
             return 0;
         }
-        (self.until, self.full_ms) = (Some(until), None);
+        self.until = Some(until);
         let before = self.items;
         for _ in 0..before {
             if let Some(listed) = self.pop()
                 && self.covers(hash(&listed.key))
             {
-                self.push(&listed.key, listed.version, listed.expires, now_ms);
+                self.push(&listed.key, listed.version, now_ms);
             }
         }
+        // While it was halved it looked full.
+        self.full_ms = None;
         before - self.items
     }
 
@@ -157,12 +150,12 @@ mod tests {
     #[test]
     fn what_was_pushed_comes_back_in_order() {
         let mut listing = Listing::default();
-        listing.push(b"a", version(4096), None, 0);
-        listing.push(&[7; MAX_KEY], version(u64::MAX), Some(1_795_399_948), 0);
+        listing.push(b"a", version(4096), 0);
+        listing.push(&[7; MAX_KEY], version(u64::MAX), 0);
         assert!(!listing.is_done());
         listing.end();
-        let first = Listed { key: b"a"[..].into(), version: version(4096), expires: None };
-        let second = Listed { key: [7; MAX_KEY][..].into(), version: version(u64::MAX), expires: Some(1_795_399_948) };
+        let first = Listed { key: b"a"[..].into(), version: version(4096) };
+        let second = Listed { key: [7; MAX_KEY][..].into(), version: version(u64::MAX) };
         assert_eq!((listing.pop(), listing.pop(), listing.pop()), (Some(first), Some(second), None));
         assert!(listing.is_done() && !listing.advance());
     }
@@ -173,13 +166,13 @@ mod tests {
         let mut number = 0_u64;
         while listing.has_room() {
             number += 1;
-            listing.push(&number.to_le_bytes(), version(number), None, 1000);
+            listing.push(&number.to_le_bytes(), version(number), 1000);
         }
         assert!(listing.bytes.len() <= LIMIT && listing.bytes.capacity() <= LIMIT);
         assert_eq!(listing.relieve(1000 + PATIENCE_MS - 1, hash), 0);
         assert!(!listing.has_room());
         let mut few = 0;
-        while few * 25 < ROOM {
+        while few * 17 < ROOM {
             few += usize::from(listing.pop().is_some());
         }
         assert_eq!(listing.relieve(1000 + PATIENCE_MS, hash), 0, "there is room");
@@ -196,7 +189,7 @@ mod tests {
             fetched_each in 0..4_u64,
             cut in prop::option::of(0..500_000_u64),
         ) {
-            let keys = (LIMIT / 25) as u64 + extra;
+            let keys = (LIMIT / 17) as u64 + extra;
             let mut taken = vec![false; keys as usize];
             let mut listing = Listing::default();
             let (mut now_ms, mut cut, mut dumps) = (0, cut, 0);
@@ -219,7 +212,7 @@ mod tests {
                     held_up_ms = 0;
                     let key = number.to_le_bytes();
                     if listing.covers(hash(&key)) {
-                        listing.push(&key, version(number), None, now_ms);
+                        listing.push(&key, version(number), now_ms);
                     }
                     if number % 5 < fetched_each {
                         take(&mut listing);
