@@ -57,12 +57,9 @@ impl Worker {
             self.log(&mut batch, hold, &record);
         }
         let result = self.answers(bytes, &mut batch, now, direct);
-        let logged = batch.logged;
+        self.logged |= batch.logged;
         drop(batch);
         self.publish_pending();
-        if logged {
-            shared.wake_replicator();
-        }
         self.resume_touched(now);
         result
     }

@@ -102,6 +102,8 @@ pub struct Worker {
     pub(super) peeked: Option<Box<super::peek::Peeked>>,
     /// What became of that change.
     pub(super) change: Change,
+    /// The replicator is to be told that there is something in the log.
+    pub(super) logged: bool,
     /// The values that clients read.
     pub(super) value: Guess,
     /// Answers `stats replication`.
@@ -137,6 +139,7 @@ impl Worker {
             answering: SessionId::NOBODY,
             value: ANSWER,
             change: Change::Refused,
+            logged: false,
             peeked: None,
             stats,
             gate: None,
@@ -214,6 +217,14 @@ impl Worker {
     /// Bytes for memcached; the shell takes them.
     pub fn upstream_output(&mut self) -> &mut Vec<u8> {
         &mut self.upstream
+    }
+
+    /// Wakes the replicator if something was logged. The shell calls this when the clients have their answers: they do not
+    /// wait for the core on which the link thread would run then.
+    pub fn tell_replicator(&mut self) {
+        if std::mem::take(&mut self.logged) {
+            self.shared.wake_replicator();
+        }
     }
 
     /// Commands that memcached has not answered.

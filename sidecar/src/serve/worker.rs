@@ -395,6 +395,7 @@ impl Serving {
                 break;
             }
         }
+        self.core.borrow_mut().tell_replicator();
         if !self.core.borrow_mut().upstream_output().is_empty()
             && let Some(connection) = self.upstream.borrow().as_ref()
         {

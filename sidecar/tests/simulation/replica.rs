@@ -324,7 +324,11 @@ impl Replica {
         let len = (output.len() * share).div_ceil(4).min(output.len());
         pipe.received.extend(output.drain(..len));
         let consumed = match sidecar.workers.get_mut(which) {
-            Some(worker) => worker.upstream_input(&pipe.received, now, &mut sidecar.direct[which]),
+            Some(worker) => {
+                let consumed = worker.upstream_input(&pipe.received, now, &mut sidecar.direct[which]);
+                worker.tell_replicator();
+                consumed
+            }
             None => sidecar.replicator.upstream_input(&pipe.received, now),
         };
         let consumed = consumed.map_err(|error| {
