@@ -58,10 +58,16 @@ async fn a_pair_made_again_under_its_name_is_empty() -> Result<()> {
         let pair = Pair::apply(space, &pair.name, json!({})).await?;
         pair.settle().await?;
         // its pods do not begin with what is left of the first one's, which goes away under them
-        let failed = ["get", "events", "--namespace", &pair.namespace, "--field-selector", "reason=FailedMount"];
-        let failed =
-            space.cluster.kubectl(&[&failed[..], &["-o", "jsonpath={.items[*].message}"]].concat(), "").await?;
-        ensure!(!failed.contains("not found"), "{failed}");
+        let mut ours = Vec::new();
+        for index in 0..2 {
+            ours.push(pair.get_pod(index).await?.metadata.uid.unwrap_or_default());
+        }
+        let events = ["get", "events", "--namespace", &pair.namespace, "--field-selector", "reason=FailedMount"];
+        let shown = r#"jsonpath={range .items[*]}{.involvedObject.uid} {.message}{"\n"}{end}"#;
+        let failed = space.cluster.kubectl(&[&events[..], &["-o", shown]].concat(), "").await?;
+        let is_ours = |line: &&str| ours.iter().any(|uid| line.starts_with(uid.as_str()));
+        let failed: Vec<&str> = failed.lines().filter(is_ours).collect();
+        ensure!(!failed.iter().any(|line| line.contains("not found")), "{failed:?}");
         for index in 0..2 {
             let found = application.compare(&pair.replica(index), "item", 1000).await?;
             ensure!(found.missing == 1000, "{found:?}");
