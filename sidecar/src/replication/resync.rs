@@ -37,20 +37,28 @@ const RECORD: usize = 64;
 pub(super) struct Fetch {
     key: Box<[u8]>,
     hash: u64,
-    /// What is known of it: its entry in the table, or the version in the dump.
-    source: Source,
+    what: Wanted,
     /// Of which job.
     job: u64,
 }
 
+/// What the peer gets.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    /// The item.
+    Item(Source),
+    /// That there is an item of this version, and when it ends. That is read when it is told: a client may have changed it
+    /// since the dump.
+    Digest(Version),
+}
+
+/// What is known of an item: its entry in the table, or the version in the dump.
 #[derive(Clone, Copy, Debug)]
 enum Source {
     Table,
     Dump(Version),
     /// In the dump, and stored by an earlier process that may have died before it could note it.
     Unnoted(Version),
-    /// In the dump, and the peer has to be told of it only. Its end is read when that is done: a client may have changed it.
-    Told(Version),
 }
 
 /// What a job brings.
@@ -332,8 +340,7 @@ impl Replicator {
                 self.shared.journal().commit_record(hash, Record::Delete { key: &key, version: entry.version });
                 self.fetch_done(number, key.len());
             } else if entry.value_pending {
-                let source = Source::Table;
-                self.fetch(Fetch { key: key.into(), hash, source, job: number });
+                self.fetch(Fetch { key: key.into(), hash, what: Wanted::Item(Source::Table), job: number });
             } else {
                 self.send_touch(hash, &key, entry);
                 self.fetch_done(number, key.len());
@@ -354,14 +361,14 @@ impl Replicator {
             };
             let number = job.number;
             let hash = self.shared.hasher.hash(&key);
-            let source = if job.wants(version, peer) {
+            let what = if job.wants(version, peer) {
                 let ours = version.replica() != peer;
                 let unnoted = ours && self.unnoted.is_some_and(|(from, to)| version > from && version < to);
-                if unnoted { Source::Unnoted(version) } else { Source::Dump(version) }
+                Wanted::Item(if unnoted { Source::Unnoted(version) } else { Source::Dump(version) })
             } else {
-                Source::Told(version)
+                Wanted::Digest(version)
             };
-            self.fetch(Fetch { key, hash, source, job: number });
+            self.fetch(Fetch { key, hash, what, job: number });
         }
     }
 
@@ -383,9 +390,9 @@ impl Replicator {
             self.resync.waiting = Some(fetch);
             return;
         }
-        match fetch.source {
-            Source::Table | Source::Dump(_) | Source::Unnoted(_) => encode::read_back(&mut self.upstream, &fetch.key),
-            Source::Told(_) => encode::inspect(&mut self.upstream, &fetch.key),
+        match fetch.what {
+            Wanted::Item(_) => encode::read_back(&mut self.upstream, &fetch.key),
+            Wanted::Digest(_) => encode::inspect(&mut self.upstream, &fetch.key),
         }
         self.resync.fetches += 1;
         self.ops.push_back(Op::Fetch(fetch));
@@ -426,9 +433,19 @@ impl Replicator {
     }
 
     pub(super) fn fetched(&mut self, fetch: &Fetch, response: &Response<'_>, now: Now) -> Result<(), UpstreamError> {
-        if let Source::Told(version) = fetch.source {
-            return self.found(fetch, version, response, now);
+        match fetch.what {
+            Wanted::Item(source) => self.fetched_item(fetch, source, response, now),
+            Wanted::Digest(version) => self.fetched_digest(fetch, version, response, now),
         }
+    }
+
+    fn fetched_item(
+        &mut self,
+        fetch: &Fetch,
+        source: Source,
+        response: &Response<'_>,
+        now: Now,
+    ) -> Result<(), UpstreamError> {
         let item = item_of(response)?;
         self.resync.fetches -= 1;
         let current = self.is_current(fetch);
@@ -439,8 +456,8 @@ impl Replicator {
             let mut journal = self.shared.journal();
             // It may have been touched since it was taken off the table.
             let touched = journal.get(hash, key);
-            match (item.filter(|item| item.version > flush), fetch.source) {
-                (Some(item), source) => {
+            match (item.filter(|item| item.version > flush), source) {
+                (Some(item), _) => {
                     let expiry = item.expiry(now);
                     let (version, flags, value) = (item.version, item.flags, item.value);
                     bytes += value.len();
@@ -450,11 +467,11 @@ impl Replicator {
                         Source::Table => journal.commit_record(hash, record),
                         Source::Dump(_) => journal.append_record(&record),
                         // Should it be evicted now, an older one of the peer must not take its place.
-                        Source::Unnoted(_) | Source::Told(_) => journal.commit_record(hash, record),
+                        Source::Unnoted(_) => journal.commit_record(hash, record),
                     };
                 }
                 // told below
-                (None, Source::Table | Source::Told(_)) => {}
+                (None, Source::Table) => {}
                 (None, Source::Dump(version) | Source::Unnoted(version)) => {
                     if !self.shared.broken(Rule::GoneFromDumpIsDeleted) {
                         journal.append_record(&Record::Delete { key, version });
@@ -462,7 +479,7 @@ impl Replicator {
                 }
             }
             drop(journal);
-            if let (Source::Table, Some(entry)) = (fetch.source, touched) {
+            if let (Source::Table, Some(entry)) = (source, touched) {
                 self.send_touch(hash, key, entry);
             }
             // Nothing is there, or something older than what was noted: the noted write was evicted.
@@ -478,8 +495,8 @@ impl Replicator {
         Ok(())
     }
 
-    /// An item that the peer has to be told of, if it is still the one that was listed.
-    fn found(
+    /// Told if it is still the item that was listed.
+    fn fetched_digest(
         &mut self,
         fetch: &Fetch,
         version: Version,
@@ -523,3 +540,6 @@ fn status(job: &Job) -> ResyncStatus {
     let items_total = job.listed.max(job.done).max(job.total);
     ResyncStatus { kind: job.plan.kind, items_done: job.done, bytes_done: job.bytes, items_total }
 }
+
+#[cfg(test)]
+mod tests;
