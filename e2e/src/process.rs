@@ -11,7 +11,7 @@ mod sidecar;
 pub use certificates::Authority;
 pub use guardian::TempDir;
 pub use link::{Faults, Flow, Proxy};
-pub use pair::{Link, Pair, PairOptions, Replica};
+pub use pair::{Link, Pair, PairOptions, REQUESTS_PER_EVENT, Replica};
 pub use port::Port;
 pub use server::Memcached;
 pub use sidecar::{Sidecar, SidecarOptions, sidecar_executable};

@@ -12,7 +12,7 @@ use super::report::{Line, Report, Target, short};
 use super::servers::{Servers, tcp};
 use crate::client::Client;
 use crate::load::{Workload, closed, open};
-use crate::process::{Memcached, Pair, PairOptions, Replica};
+use crate::process::{Memcached, Pair, Replica};
 use crate::wait::wait_for;
 
 /// Items changed before an incremental resync.
@@ -29,9 +29,7 @@ pub(super) fn all(plan: &Plan, servers: &Servers, report: &mut Report, highest: 
     report.heading(&format!("resync of {} items of 100 bytes", plan.resync_items));
     let items = Workload { prefix: "sync", keys: plan.resync_items, ..Workload::usual(50, 1) };
     let arguments: Vec<&str> = servers.arguments.iter().map(String::as_str).collect();
-    let mut options = PairOptions::new("bench-resync", &servers.executable).quiet().memcached([&arguments, &arguments]);
-    options.sidecar_arguments = ["--backlog", "512m"].map(String::from).to_vec();
-    let mut pair = Pair::start(&options)?;
+    let mut pair = servers.another_pair("bench-resync", &["--backlog", "512m"])?;
     let address = tcp(&pair.b.sidecar.address())?;
     closed::fill(address, &items)?;
     wait_items(&pair, plan.resync_items)?;

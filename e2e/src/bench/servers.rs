@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::client::{Address, Client};
 use crate::load::{Outcome, Workload, closed, open};
 use crate::memcached::{self, Executable, Suite};
-use crate::process::{Memcached, Pair, PairOptions, Port, Process, TempDir};
+use crate::process::{Memcached, Pair, PairOptions, Port, Process, REQUESTS_PER_EVENT, TempDir};
 use crate::wait::wait_for;
 
 /// Memory of each memcached, in MB.
@@ -168,10 +168,11 @@ impl Servers {
         };
         let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
         format!(
-            "memcached {} {}; pair (-R 200 added) with replication on and the peer on this machine; {proxy}; {cores} cores, load average \
-             before the start {}",
+            "memcached {} {}; pair ({} added) with replication on and the peer on this machine; {proxy}; {cores} cores, \
+             load average before the start {}",
             self.executable.version,
             self.arguments.join(" "),
+            REQUESTS_PER_EVENT.join(" "),
             self.load_average
         )
     }

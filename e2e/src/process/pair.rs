@@ -16,7 +16,7 @@ use crate::{admin, contents, paths};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// As the operator starts memcached: a few connections carry the requests of all clients.
-const REQUESTS_PER_EVENT: [&str; 2] = ["-R", "200"];
+pub const REQUESTS_PER_EVENT: [&str; 2] = ["-R", "200"];
 
 /// Moves a sidecar's wall clock, for tests.
 const CLOCK_OFFSET: &str = "RMC_CLOCK_OFFSET_SECONDS";
