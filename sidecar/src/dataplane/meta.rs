@@ -8,8 +8,8 @@ use super::answer::To;
 use super::expect::{Ends, Hidden, Hold, SessionId, What};
 use super::peek::Staling;
 use super::reply::{Batch, meta, record_key};
-use super::request::{private, then, touch_record};
-use super::session::{PrivateAnswer, Then};
+use super::request::{private, touch_record};
+use super::session::PrivateAnswer;
 use super::stripes::Mode;
 use super::worker::{Change, Done, UpstreamError, Worker};
 use crate::clock::{Now, Version};
@@ -87,18 +87,15 @@ impl Worker {
                 self.expect(id, What::MetaDelete { hold, only_this, passing });
             }
             MetaVerb::Arithmetic => {
-                let hold = self.hold_present(id, key, now)?;
+                // For memcached 0 compares with nothing.
+                let compare = request.compare().filter(|compare| *compare != 0);
+                let (hold, fits) = self.hold_compared(id, key, compare, now)?;
                 self.meta_change(id, request, hold, passing);
-                // With a comparison it may not have been made: then the version must not be set.
-                if !request.has(b'C') {
+                if fits {
                     encode::set_version(&mut self.upstream, key, hold.version.raw(), None);
                     self.expect(id, What::VersionSet);
                 }
                 self.read_back_after(id, key, hold);
-                if request.has(b'C') {
-                    // What comes behind waits for that.
-                    return Ok(then(Then::MoreKeys));
-                }
             }
             // Its answer shows the bytes of the key, and ends at a line feed among them.
             MetaVerb::Debug if request.hides_key() => {

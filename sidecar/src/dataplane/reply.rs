@@ -6,7 +6,7 @@ use super::answer::{self, Outcome, To};
 use super::expect::{Expected, Hold, SessionId, What};
 use super::item::{Item, item_of};
 use super::request::touch_record;
-use super::session::State;
+use super::session::{Inspected, State};
 use super::values::Direct;
 use super::worker::{Change, UpstreamError, Worker};
 use crate::clock::{Now, Version};
@@ -513,13 +513,13 @@ impl Worker {
     }
 
     fn inspected(&mut self, id: SessionId, meta: &Meta<'_>, hold: Hold) {
-        let flushed = meta.inspected().map(|(cas, _)| cas).filter(|cas| Version::of_item(*cas) <= self.shared.flush());
+        let cas = meta.inspected().map(|(cas, _)| cas);
+        let flushed = cas.filter(|cas| Version::of_item(*cas) <= self.shared.flush());
         let record = self.records.front(hold.record).to_vec();
         if let (Some(cas), Some(key)) = (flushed, record_key(&record)) {
             encode::delete(&mut self.upstream, key, Some(cas));
             self.expect(id, What::Purged);
-        } else if let (true, Some((cas, _)), Some(key)) = (meta.flags.has(b'W'), meta.inspected(), record_key(&record))
-        {
+        } else if let (true, Some(cas), Some(key)) = (meta.flags.has(b'W'), cas, record_key(&record)) {
             encode::mark_stale(&mut self.upstream, key, cas);
             self.expect(id, What::Purged);
         }
@@ -527,7 +527,7 @@ impl Worker {
         self.versions.pop_front();
         match self.session(id).filter(|s| s.state == State::Inspecting) {
             Some(session) => {
-                session.inspected = Some(hold.stripe);
+                session.inspected = Some(Inspected { stripe: hold.stripe, cas: cas.filter(|_| flushed.is_none()) });
                 session.state = State::Open;
             }
             None => self.release(hold.stripe),

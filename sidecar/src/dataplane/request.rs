@@ -2,7 +2,7 @@
 
 use super::answer::To;
 use super::expect::{Hold, SessionId, What};
-use super::session::{AHEAD, KEYS_AT_ONCE, PrivateAnswer, PrivateCommand, State, Then};
+use super::session::{AHEAD, Inspected, KEYS_AT_ONCE, PrivateAnswer, PrivateCommand, State, Then};
 use super::stripes::Mode;
 use super::worker::{Done, Worker};
 use crate::clock::{Now, Version};
@@ -289,8 +289,7 @@ impl Worker {
         Ok(Done::Taken)
     }
 
-    /// The version is set once more right behind, since memcached may lose it. Not so behind a comparison: where that fails,
-    /// the item must stay as it is. Then the read-back sees to it, and the client's next request waits for that.
+    /// The version is set once more right behind, since memcached may lose it.
     pub(super) fn arithmetic(
         &mut self,
         id: SessionId,
@@ -299,19 +298,33 @@ impl Worker {
         now: Now,
     ) -> Result<Done, Done> {
         let key = arithmetic.key;
-        let hold = self.hold_present(id, key, now)?;
+        let (hold, fits) = self.hold_compared(id, key, arithmetic.compare, now)?;
         arithmetic.version = hold.version.raw();
         encode::arithmetic(&mut self.upstream, &arithmetic);
         self.expect(id, What::Modify { to, version: hold.version });
-        if arithmetic.compare.is_none() {
+        if fits {
             encode::set_version(&mut self.upstream, key, hold.version.raw(), None);
             self.expect(id, What::VersionSet);
         }
         self.read_back_after(id, key, hold);
-        Ok(match arithmetic.compare {
-            None => Done::Taken,
-            Some(_) => then(Then::MoreKeys),
-        })
+        Ok(Done::Taken)
+    }
+
+    /// [`Worker::hold_present`] for a counter that may be changed only where its item has a certain CAS; whether it has. That
+    /// is looked at before, with the stripe held alone: behind a comparison that fails the version must not be set, and
+    /// where one that succeeds lost it, others would read memcached's own number until it is set.
+    pub(super) fn hold_compared(
+        &mut self,
+        id: SessionId,
+        key: &[u8],
+        compare: Option<u64>,
+        now: Now,
+    ) -> Result<(Hold, bool), Done> {
+        let Some(compare) = compare else { return Ok((self.hold_present(id, key, now)?, true)) };
+        match self.session(id).and_then(|session| session.inspected) {
+            Some(Inspected { cas, .. }) => Ok((self.hold(id, key, Mode::Exclusive, now)?, cas == Some(compare))),
+            None => Err(self.inspect(id, key, now)),
+        }
     }
 
     pub(super) fn touch_item(
@@ -344,18 +357,26 @@ impl Worker {
         if inspected || !self.shared.sweeping() {
             return self.hold(id, key, Mode::Single, now);
         }
-        let hold = self.hold(id, key, Mode::Exclusive, now)?;
+        Err(self.inspect(id, key, now))
+    }
+
+    /// Looks at the item that the request at the front is about; then it is started again.
+    fn inspect(&mut self, id: SessionId, key: &[u8], now: Now) -> Done {
+        let hold = match self.hold(id, key, Mode::Exclusive, now) {
+            Ok(hold) => hold,
+            Err(stopped) => return stopped,
+        };
         encode::inspect(&mut self.upstream, key);
         let hold = self.record(hold, &Record::Delete { key, version: hold.version });
         self.expect(id, What::Inspect { hold });
-        Err(Done::Again(State::Inspecting))
+        Done::Again(State::Inspecting)
     }
 
     /// Makes sure that nothing flushed is found by a command that goes by another connection.
     #[cold]
     pub(super) fn purge_flushed(&mut self, id: SessionId, key: &[u8], now: Now) -> Result<(), Done> {
         match self.session(id).and_then(|session| session.inspected.take()) {
-            Some(stripe) => self.release(stripe),
+            Some(inspected) => self.release(inspected.stripe),
             None if self.shared.sweeping() => {
                 self.hold_present(id, key, now)?;
             }

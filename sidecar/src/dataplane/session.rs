@@ -81,6 +81,15 @@ pub enum PrivateAnswer {
     Packet(Tag),
 }
 
+/// The item that a request is about, before that is carried out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Inspected {
+    /// Held alone.
+    pub(super) stripe: Stripe,
+    /// Of the item; `None` where there is none.
+    pub(super) cas: Option<u64>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Session {
@@ -99,8 +108,8 @@ pub struct Session {
     pub(super) state: State,
     /// Keys of the request at the front that are on their way or done.
     pub(super) keys_done: usize,
-    /// The stripe held alone for the request at the front, after its `me`.
-    pub(super) inspected: Option<Stripe>,
+    /// What `me` found for the request at the front.
+    pub(super) inspected: Option<Inspected>,
     /// How its flush is answered.
     pub(super) flush_to: To,
     pub(super) private: Option<PrivateCommand>,

@@ -171,8 +171,8 @@ impl Worker {
     pub fn close(&mut self, id: SessionId) {
         if self.session(id).is_some() {
             let session = self.sessions.remove(id.index as usize);
-            if let Some(stripe) = session.inspected {
-                self.release(stripe);
+            if let Some(inspected) = session.inspected {
+                self.release(inspected.stripe);
             }
         }
     }

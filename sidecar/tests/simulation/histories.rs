@@ -55,8 +55,8 @@ fn histories_hold() {
     all_hold(number("RMC_SIM_HISTORIES").unwrap_or(500), Plan::of, "");
 }
 
-/// Few, since what they play is known not to hold always: about one of three thousand ends with a stale mark or a win token
-/// on one side only, or with a read that sees memcached's own number of a counter changed behind a comparison.
+/// Few, since what they play is known not to hold always: about one of two thousand ends with a stale mark or a win token
+/// on one side only, or with a read that sees memcached's own number of a counter before its version is set once more.
 #[test]
 fn histories_full_of_meta_hold() {
     all_hold(number("RMC_SIM_META_HISTORIES").unwrap_or(300), Plan::full_of_meta, "RMC_SIM_META=1 ");
