@@ -102,13 +102,18 @@ impl Application {
     /// Waits until the Services of a pair lead to it: each node's rules follow the endpoints a moment after they are ready.
     pub async fn wait_reaches(&self, pair: &Pair) -> Result<()> {
         for server in [pair.server(), pair.replica(0), pair.replica(1)] {
-            wait_until(&format!("{server} to be reached"), SOON, async || {
-                ensure!(self.reaches(&server).await, "no answer");
-                Ok(())
-            })
-            .await?;
+            self.wait_reaches_server(&server).await?;
         }
         Ok(())
+    }
+
+    /// The same for one server.
+    pub async fn wait_reaches_server(&self, server: &str) -> Result<()> {
+        wait_until(&format!("{server} to be reached"), SOON, async || {
+            ensure!(self.reaches(server).await, "no answer");
+            Ok(())
+        })
+        .await
     }
 
     /// Deletes one key.

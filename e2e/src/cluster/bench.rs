@@ -1,7 +1,7 @@
 //! `make bench-kind`: what a pair costs in Kubernetes, beside a memcached in a pod of its own, seen by a client in a third.
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use kube::api::{Api, DeleteParams};
 use serde_json::json;
 use tokio::process::Command;
@@ -35,6 +35,7 @@ async fn measure(cluster: &Cluster, quick: bool) -> Result<()> {
     pair.settle().await?;
     application.wait_reaches(&pair).await?;
     let direct = memcached(cluster, &pair).await?;
+    application.wait_reaches_server(&direct).await?;
     let mut command = Command::new("kubectl");
     command.arg("--kubeconfig").arg(&cluster.kubeconfig);
     command.args(["--namespace", NAMESPACE, "exec", "application", "--", "/usr/local/bin/e2e", "bench"]);
@@ -44,10 +45,12 @@ async fn measure(cluster: &Cluster, quick: bool) -> Result<()> {
     Ok(())
 }
 
-/// A memcached alone, of the pair's image and with its settings; its address.
+/// A memcached alone, of the pair's image and with its settings, as far from the client as the replica it is compared with:
+/// on that node, behind a Service. Its address.
 async fn memcached(cluster: &Cluster, pair: &Pair) -> Result<String> {
     let pods: Api<Pod> = cluster.api(NAMESPACE);
     let of_pair = pair.get_pod(0).await?.spec.unwrap_or_default();
+    let node = of_pair.node_name.context("the pair is on no node")?;
     // it starts before the sidecar and ends after it
     let mut containers = of_pair.init_containers.into_iter().flatten().chain(of_pair.containers);
     let image = containers.find(|container| container.name == "memcached");
@@ -55,17 +58,20 @@ async fn memcached(cluster: &Cluster, pair: &Pair) -> Result<String> {
     let object = json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "memcached"},
+        "metadata": {"name": "memcached", "labels": {"app": "memcached"}},
         "spec": {
+            "nodeName": node,
             "terminationGracePeriodSeconds": 0,
             "containers": [{"name": "memcached", "image": image, "args": ["-m", "1024"]}],
         },
     });
     apply(&pods, &object).await?;
-    wait_until("the memcached alone to run", LATER, async || {
-        let status = pods.get("memcached").await?.status.unwrap_or_default();
-        ensure!(status.phase.as_deref() == Some("Running"), "{:?}", status.container_statuses);
-        status.pod_ip.map(|address| format!("{address}:11211")).context("it has no address")
-    })
-    .await
+    let service = json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "memcached"},
+        "spec": {"selector": {"app": "memcached"}, "ports": [{"name": "tcp-memcached", "port": 11211}]},
+    });
+    apply(&cluster.api::<Service>(NAMESPACE), &service).await?;
+    Ok(format!("memcached.{NAMESPACE}:11211"))
 }
