@@ -46,6 +46,7 @@ pub struct Shared {
     pub discovery: Arc<Discovery>,
     journal: Mutex<Journal>,
     low: [AtomicU64; MAX_PARTIES],
+    served_ms: AtomicU64,
     flush: AtomicU64,
     sweeping: AtomicBool,
     memcached_clock: AtomicI64,
@@ -66,6 +67,8 @@ impl std::fmt::Debug for Shared {
 }
 
 const IDLE: u64 = u64::MAX;
+/// Clients that were answered so many milliseconds ago are served still.
+const SERVED_MS: u64 = 10;
 
 impl Shared {
     /// Shares `journal` among the workers and, with the number behind theirs, the `replicator`.
@@ -88,6 +91,7 @@ impl Shared {
             discovery: Arc::default(),
             journal: Mutex::new(journal),
             low: [const { AtomicU64::new(IDLE) }; MAX_PARTIES],
+            served_ms: AtomicU64::new(0),
             flush: AtomicU64::new(flush.raw()),
             sweeping: AtomicBool::new(sweeping),
             memcached_clock: AtomicI64::new(0),
@@ -140,6 +144,20 @@ impl Shared {
             self.journal().raise(Field::Ceiling, ceiling);
             self.clock.ceiling_persisted(ceiling);
         }
+    }
+
+    /// Clients were answered.
+    #[inline]
+    pub fn served(&self, now: Now) {
+        // Written a thousand times a second at most: all workers look at it.
+        if self.served_ms.load(Ordering::Relaxed) < now.mono_ms() {
+            self.served_ms.store(now.mono_ms(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether clients were answered a moment ago.
+    pub fn serves_clients(&self, now: Now) -> bool {
+        self.served_ms.load(Ordering::Relaxed) + SERVED_MS > now.mono_ms()
     }
 
     /// Says that `party` is about to take versions: they will all be above what the clock shows now.

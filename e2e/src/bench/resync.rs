@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::Plan;
 use super::picture::{Chart, draw};
-use super::report::{Line, Report, Target, short};
+use super::report::{Line, Report, Target, median, short};
 use super::servers::{Servers, tcp};
 use crate::client::Client;
 use crate::load::{Workload, closed, open};
@@ -18,7 +18,8 @@ use crate::wait::wait_for;
 /// Items changed before an incremental resync.
 const CHANGED: u32 = 1000;
 const PATIENCE: Duration = Duration::from_secs(120);
-/// One point of the picture.
+/// So long the latency of clients is measured at once: one point of the picture. What is compared is the median of many, so
+/// that a moment in which the machine stood still does not count.
 const WINDOW: Duration = Duration::from_millis(200);
 
 /// Full and incremental resync of a pair of its own.
@@ -43,15 +44,16 @@ pub(super) fn all(plan: &Plan, servers: &Servers, report: &mut Report, highest: 
 
     // The same while the surviving side serves half of its highest load.
     let rate = highest / 2.0;
-    let p99 = |time: Duration| Ok::<_, anyhow::Error>(open::run(address, &items, rate, time)?.percentile(99.0));
-    let calm = p99(plan.long / 2)?;
+    let p99 = || Ok::<_, anyhow::Error>(open::run(address, &items, rate, WINDOW)?.percentile(99.0));
+    let windows = (plan.long / 2).as_millis() / WINDOW.as_millis();
+    let calm = median(&(0..windows).map(|_| p99()).collect::<Result<Vec<_>>>()?);
     let over = AtomicBool::new(false);
     let begun = Instant::now();
     let (busy, during) = std::thread::scope(|scope| {
         let client = scope.spawn(|| {
             let mut during = During::default();
             while !over.load(Ordering::Relaxed) {
-                let p99 = p99(WINDOW)?;
+                let p99 = p99()?;
                 let at = begun.elapsed().as_secs_f64();
                 during.p99.push((at, p99));
                 let sent = pair.b.replication_stat("resync_items_done")?;
@@ -64,7 +66,7 @@ pub(super) fn all(plan: &Plan, servers: &Servers, report: &mut Report, highest: 
         let during = client.join().unwrap_or_else(|_| bail!("the load panicked"))?;
         Ok::<_, anyhow::Error>((busy?, during))
     })?;
-    let p99_during = super::report::median(&during.p99.iter().map(|(_, p99)| *p99).collect::<Vec<_>>());
+    let p99_during = median(&during.p99.iter().map(|(_, p99)| *p99).collect::<Vec<_>>());
     row(report, "full, the other side serving half its load", least, busy, Target::AtMost(3.0));
     report.row(&Line {
         what: "  p99 of its clients meanwhile",

@@ -59,6 +59,7 @@ impl Worker {
         let result = self.answers(bytes, &mut batch, now, direct);
         self.logged |= batch.logged;
         drop(batch);
+        self.shared.served(now);
         self.publish_pending();
         self.resume_touched(now);
         result

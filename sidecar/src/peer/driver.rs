@@ -106,6 +106,9 @@ struct Driver {
     /// Until this ends, wake-ups are collected.
     gather: Pin<Box<Sleep>>,
     gathering: bool,
+    /// Until this ends, a resync rests.
+    rest: Pin<Box<Sleep>>,
+    resting: bool,
     /// Numbers have changed that are not published yet.
     stale: bool,
     publish_later: Pin<Box<Sleep>>,
@@ -148,6 +151,8 @@ pub async fn run(parts: Parts) -> std::io::Result<()> {
         tick,
         gather: Box::pin(sleep(Duration::ZERO)),
         gathering: false,
+        rest: Box::pin(sleep(Duration::ZERO)),
+        resting: false,
         stale: false,
         publish_later: Box::pin(sleep(Duration::ZERO)),
         told: LinkState::default(),
@@ -169,6 +174,11 @@ impl Driver {
             self.tell();
             self.flushed(now);
             self.identified(now);
+            if let Some(until_us) = self.replicator.rests_until_us().filter(|_| !self.resting) {
+                let rest = Duration::from_micros(until_us.saturating_sub(now.mono_us));
+                self.rest.as_mut().reset(tokio::time::Instant::now() + rest);
+                self.resting = true;
+            }
             if !self.publisher.publish(&self.replicator, &self.shared, now) && !self.stale {
                 self.publish_later.as_mut().reset(tokio::time::Instant::now() + PUBLISH_LATER);
                 self.stale = true;
@@ -193,6 +203,11 @@ impl Driver {
             progress = true;
         }
         if self.tick.poll_tick(cx).is_ready() {
+            self.replicator.turn(now);
+            progress = true;
+        }
+        if self.resting && self.rest.as_mut().poll(cx).is_ready() {
+            self.resting = false;
             self.replicator.turn(now);
             progress = true;
         }

@@ -5,12 +5,14 @@
 
 mod dump;
 pub(crate) mod listing;
+mod pace;
 
 use std::collections::VecDeque;
 
 pub use dump::DumpCommand;
 use dump::{Dump, DumpUser};
 use listing::{Listed, Listing};
+use pace::Pace;
 
 use super::recency::{Passes, Recency};
 use super::record::{Mark, Record, ResyncKind};
@@ -182,6 +184,7 @@ pub(super) struct Resync {
     size: SizeGuess,
     jobs: u64,
     fetches: usize,
+    pace: Pace,
     /// Waits for its stripe.
     waiting: Option<Fetch>,
     /// Were under way when memcached's connection was lost.
@@ -247,6 +250,11 @@ impl Replicator {
         self.resync.job.is_some()
     }
 
+    /// Until when a resync rests, in microseconds of the monotonic clock: a [`Replicator::turn`] is due then.
+    pub fn rests_until_us(&self) -> Option<u64> {
+        self.resync.pace.rests_until_us().filter(|_| self.is_resyncing())
+    }
+
     pub(super) fn resync_turn(&mut self, now: Now) {
         // Only one can wait for its stripe.
         while self.resync.waiting.is_none()
@@ -258,6 +266,7 @@ impl Replicator {
             self.resync.dump = Dump::Idle;
         }
         self.sweep_turn();
+        self.resync.pace.turn(now, self.resync.fetches, self.shared.serves_clients(now));
         let Some(job) = &mut self.resync.job else { return };
         if let Some(rate) = self.config.resync_rate {
             let passed = now.mono_ms().saturating_sub(job.budget_ms);
@@ -309,6 +318,7 @@ impl Replicator {
         };
         let paid = self.config.resync_rate.is_none() || self.resync.job.as_ref().is_none_or(|job| job.budget >= 0);
         room && paid
+            && self.resync.pace.allows()
             && self.connected
             && self.resync.waiting.is_none()
             && self.resync.again.is_empty()
@@ -395,6 +405,7 @@ impl Replicator {
             Wanted::Digest(_) => encode::inspect(&mut self.upstream, &fetch.key),
         }
         self.resync.fetches += 1;
+        self.resync.pace.sent();
         self.ops.push_back(Op::Fetch(fetch));
     }
 
