@@ -6,6 +6,7 @@
 //! ```
 
 pub mod answer;
+mod changes;
 pub mod discovery;
 pub mod expect;
 pub(crate) mod item;

@@ -147,6 +147,8 @@ fn sizes(plan: &Plan, servers: &dyn Compared, report: &mut Report) -> Result<()>
         ("values of 900 KiB", mixed("big", 100, 900 << 10), 0.9),
         ("append only, pipelines of 32", Workload { prefix: "app", ..only(Operation::Append) }, 0.5),
         ("incr only, pipelines of 32", Workload { prefix: "incr", ..only(Operation::Incr) }, 0.5),
+        ("incr of one key, pipelines of 32", Workload { prefix: "incr", keys: 1, ..only(Operation::Incr) }, 0.5),
+        ("incr of one key", Workload { prefix: "incr", keys: 1, pipeline: 1, ..only(Operation::Incr) }, 0.5),
     ];
     for (what, workload, target) in lines.into_iter().filter(|(what, ..)| plan.wants(what)) {
         fill(servers, &workload)?;

@@ -115,8 +115,8 @@ pub enum What {
         /// How it is answered.
         to: To,
     },
-    /// The result of an append, prepend, incr or decr; its [`What::ReadBack`] is next.
-    Modify {
+    /// The result of an append, prepend, incr or decr; a [`What::ReadBack`] follows.
+    Change {
         /// Its version, if it is made.
         version: Version,
         /// How it is answered.
@@ -129,10 +129,12 @@ pub enum What {
         /// Its record only carries the key.
         hold: Hold,
     },
-    /// The item after such a change.
+    /// The item after one or several such changes.
     ReadBack {
-        /// The write; its record only carries the key.
+        /// The last of them; its record only carries the key.
         hold: Hold,
+        /// The version of the first.
+        first: Version,
     },
     /// The result of `mg T c`.
     Touch {
@@ -201,8 +203,8 @@ pub enum What {
         /// How it is passed on.
         passing: Passing,
     },
-    /// The result of a meta command that is followed by its [`What::ReadBack`].
-    MetaModify {
+    /// The result of a meta command that is followed by a [`What::ReadBack`].
+    MetaChange {
         /// How it is passed on.
         passing: Passing,
         /// memcached itself was told to be quiet, and the answer of a `mn` follows in any case.
@@ -237,6 +239,8 @@ pub enum What {
         /// The write; its record carries the key.
         hold: Hold,
     },
+    /// Nothing from memcached: with the command before, the win token is given back that this client waits for.
+    Returned,
     /// Nothing from memcached: the client gets this in its turn.
     Local(&'static [u8]),
     /// The same with bytes made for the occasion.
@@ -250,7 +254,7 @@ pub enum What {
 impl What {
     /// Whether memcached has nothing to say to it.
     pub fn is_local(&self) -> bool {
-        matches!(self, What::Local(_) | What::LocalText(_) | What::Packet(..) | What::Close(_))
+        matches!(self, What::Returned | What::Local(_) | What::LocalText(_) | What::Packet(..) | What::Close(_))
     }
 
     /// The write, where it is one.
@@ -258,7 +262,7 @@ impl What {
         match self {
             What::Touched { hold, .. }
             | What::Store { hold, .. }
-            | What::ReadBack { hold }
+            | What::ReadBack { hold, .. }
             | What::Versioned { hold }
             | What::Touch { hold, .. }
             | What::Delete { hold, .. }
@@ -273,12 +277,13 @@ impl What {
             What::Values { .. }
             | What::Value { .. }
             | What::MetaRead { .. }
-            | What::MetaModify { .. }
+            | What::MetaChange { .. }
             | What::Peek
             | What::MetaDebug { .. }
-            | What::Modify { .. }
+            | What::Change { .. }
             | What::VersionSet
             | What::Purged
+            | What::Returned
             | What::Line { .. }
             | What::Local(_)
             | What::LocalText(_)

@@ -5,13 +5,14 @@
 //! tell what the item is then, the item is read back.
 
 use super::answer::To;
+use super::changes::{Change, change_of_error};
 use super::expect::{Ends, Hidden, Hold, SessionId, What};
 use super::peek::Staling;
 use super::reply::{Batch, meta, record_key};
 use super::request::{private, touch_record};
 use super::session::PrivateAnswer;
 use super::stripes::Mode;
-use super::worker::{Change, Done, UpstreamError, Worker};
+use super::worker::{Done, UpstreamError, Worker};
 use crate::clock::{Now, Version};
 use crate::protocol::limits::MAX_KEY;
 use crate::protocol::reply;
@@ -90,12 +91,7 @@ impl Worker {
                 // For memcached 0 compares with nothing.
                 let compare = request.compare().filter(|compare| *compare != 0);
                 let (hold, fits) = self.hold_compared(id, key, compare, now)?;
-                self.meta_change(id, request, hold, passing);
-                if fits {
-                    encode::set_version(&mut self.upstream, key, hold.version.raw(), None);
-                    self.expect(id, What::VersionSet);
-                }
-                self.read_back_after(id, key, hold);
+                self.meta_change(id, request, (key, hold), passing, fits);
             }
             // Its answer shows the bytes of the key, and ends at a line feed among them.
             MetaVerb::Debug if request.hides_key() => {
@@ -165,8 +161,7 @@ impl Worker {
         let blind = matches!(request.mode, 0 | b'S') && !request.has(b'C');
         let hold = if blind { self.hold(id, key, Mode::Single, now)? } else { self.hold_present(id, key, now)? };
         if matches!(request.mode, b'A' | b'P') {
-            self.meta_change(id, request, hold, passing);
-            self.read_back_after(id, key, hold);
+            self.meta_change(id, request, (key, hold), passing, false);
             return Ok(());
         }
         let marks = if request.is_binary() { Marks::BINARY } else { Marks::NONE };
@@ -215,7 +210,15 @@ impl Worker {
     }
 
     /// Sends a command whose effect is read back.
-    fn meta_change(&mut self, id: SessionId, request: &MetaRequest<'_>, hold: Hold, mut passing: Passing) {
+    fn meta_change(
+        &mut self,
+        id: SessionId,
+        request: &MetaRequest<'_>,
+        (key, hold): (&[u8], Hold),
+        mut passing: Passing,
+        version_set: bool,
+    ) {
+        let first = self.begin_change(key, hold);
         request.write_to(&mut self.upstream, Some(hold.version.raw()), false);
         let maybe_silent = passing.quiet && request.verb == MetaVerb::Arithmetic && request.tells_creation();
         if maybe_silent {
@@ -226,7 +229,8 @@ impl Worker {
         }
         let refuse = request.verb == MetaVerb::Arithmetic && request.opaque_too_long();
         passing.quiet &= !maybe_silent;
-        self.expect(id, What::MetaModify { passing, maybe_silent, refuse });
+        self.expect(id, What::MetaChange { passing, maybe_silent, refuse });
+        self.end_change(id, key, hold, first, version_set);
     }
 
     /// The answer to a plain `mg`.
@@ -401,15 +405,14 @@ impl Worker {
     }
 
     /// The answer to a change: kept for the client until the read-back is in the journal.
-    pub(super) fn meta_modified(
+    pub(super) fn meta_change_answered(
         &mut self,
         response: &Response<'_>,
         (passing, maybe_silent, refuse): (Passing, bool, bool),
     ) -> Result<(), UpstreamError> {
-        self.saved.clear();
         match response {
             Response::Meta(Meta { code: MetaCode::NoOp, .. }) if maybe_silent => {
-                self.change = Change::Made;
+                self.changes.became(Change::Made);
                 return Ok(());
             }
             Response::Meta(meta) => {
@@ -418,23 +421,24 @@ impl Worker {
                     MetaCode::NotStored | MetaCode::Exists | MetaCode::NotFound => false,
                     MetaCode::Miss | MetaCode::NoOp | MetaCode::Debug => return Err(UpstreamError::Unexpected),
                 };
-                self.change = if made { Change::Made } else { Change::Refused };
+                self.changes.became(if made { Change::Made } else { Change::Refused });
+                let answers = self.changes.answers();
                 if refuse {
-                    self.saved.extend_from_slice(reply::OPAQUE_TOO_LONG);
+                    answers.extend_from_slice(reply::OPAQUE_TOO_LONG);
                 } else if !(passing.quiet && made) {
                     let len = meta.value.map_or(0, <[u8]>::len);
-                    write_meta(&mut self.saved, meta, len, false, passing.key.as_deref());
+                    write_meta(answers, meta, len, false, passing.key.as_deref());
                     if let Some(value) = meta.value {
-                        self.saved.extend_from_slice(value);
-                        self.saved.extend_from_slice(b"\r\n");
+                        answers.extend_from_slice(value);
+                        answers.extend_from_slice(b"\r\n");
                     }
                 }
             }
             Response::Error { line } => {
-                let failed = line.starts_with(b"SERVER_ERROR");
-                self.change = if failed { Change::Failed } else { Change::Refused };
-                self.saved.extend_from_slice(line);
-                self.saved.extend_from_slice(b"\r\n");
+                self.changes.became(change_of_error(line));
+                let answers = self.changes.answers();
+                answers.extend_from_slice(line);
+                answers.extend_from_slice(b"\r\n");
             }
             _ => return Err(UpstreamError::Unexpected),
         }

@@ -30,6 +30,16 @@ impl ByteQueue {
         self.as_slice().get(..len).unwrap_or_default()
     }
 
+    /// The last `len` bytes.
+    pub fn back(&self, len: usize) -> &[u8] {
+        self.len().checked_sub(len).and_then(|start| self.as_slice().get(start..)).unwrap_or_default()
+    }
+
+    /// Drops the last `len` bytes.
+    pub fn take_back(&mut self, len: usize) {
+        self.bytes.truncate(self.bytes.len() - len.min(self.len()));
+    }
+
     /// Drops the first `len` bytes.
     pub fn consume(&mut self, len: usize) {
         self.start = (self.start + len).min(self.bytes.len());

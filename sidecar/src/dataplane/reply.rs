@@ -8,7 +8,7 @@ use super::item::{Item, item_of};
 use super::request::touch_record;
 use super::session::{Inspected, State};
 use super::values::Direct;
-use super::worker::{Change, UpstreamError, Worker};
+use super::worker::{UpstreamError, Worker};
 use crate::clock::{Now, Version};
 use crate::protocol::binary::{Tag, answer as packet};
 use crate::protocol::encode;
@@ -164,20 +164,13 @@ impl Worker {
             }
             What::Odd(odd) => self.odd_answered(id, response, batch, &odd, now)?,
             What::Store { hold, to } => self.stored(id, response, batch, hold, to)?,
-            What::Modify { to, version } => self.modify_answered(response, to, version)?,
+            What::Change { to, version } => {
+                self.change_answered(response, to, version)?;
+                self.awaits_read_back(id);
+            }
             What::VersionSet => {}
             What::Versioned { hold } => self.versioned(hold, meta(response)?),
-            What::ReadBack { hold } => {
-                let item = item_of(response)?;
-                match item.filter(|item| self.change == Change::Made && item.version < hold.version) {
-                    Some(item) if !self.shared.broken(Rule::ReadBack) => self.version_again(batch, hold, &item, now),
-                    _ => self.read_back(batch, hold, item, now),
-                }
-                let saved = std::mem::take(&mut self.saved);
-                self.put(id, &saved);
-                self.saved = saved;
-                self.saved.clear();
-            }
+            What::ReadBack { hold, first } => self.read_back(batch, (hold, first), item_of(response)?, now),
             What::Touch { hold, to, expiry } => {
                 let meta = meta(response)?;
                 let hit = match (meta.code, meta.flags.cas()) {
@@ -223,8 +216,9 @@ impl Worker {
             What::MetaDelete { hold, only_this, passing } => {
                 self.meta_deleted(id, response, batch, (hold, only_this, passing))?;
             }
-            What::MetaModify { passing, maybe_silent, refuse } => {
-                self.meta_modified(response, (passing, maybe_silent, refuse))?;
+            What::MetaChange { passing, maybe_silent, refuse } => {
+                self.meta_change_answered(response, (passing, maybe_silent, refuse))?;
+                self.awaits_read_back(id);
             }
             What::MetaDebug { hide } => self.meta_debugged(id, response, hide)?,
             What::GivenBack { hold } => {
@@ -246,7 +240,7 @@ impl Worker {
                 let item = item_of(response)?;
                 self.recovered(batch, hold, item, now);
             }
-            What::Local(_) | What::LocalText(_) | What::Packet(..) | What::Close(_) => {
+            What::Local(_) | What::LocalText(_) | What::Packet(..) | What::Close(_) | What::Returned => {
                 return Err(UpstreamError::Unexpected);
             }
         }
@@ -358,135 +352,34 @@ impl Worker {
         Ok(())
     }
 
-    /// The answer to a change: kept for the client until the read-back is in the journal.
-    fn modify_answered(&mut self, response: &Response<'_>, to: To, version: Version) -> Result<(), UpstreamError> {
-        self.saved.clear();
-        self.change = Change::Refused;
-        let outcome = match response {
-            Response::Meta(Meta { code: MetaCode::Value, value: Some(number), .. }) => {
-                self.change = Change::Made;
-                Outcome::Number(number, version)
-            }
-            Response::Meta(Meta { code: MetaCode::Header, .. }) => {
-                self.change = Change::Made;
-                Outcome::Stored(version)
-            }
-            Response::Meta(meta) => refusal(meta.code)?,
-            Response::Error { line } => {
-                if line.starts_with(b"SERVER_ERROR") {
-                    self.change = Change::Failed;
-                }
-                Outcome::Error(line)
-            }
-            _ => return Err(UpstreamError::Unexpected),
-        };
-        answer::write(&mut self.saved, to, &outcome);
-        Ok(())
-    }
-
-    fn read_back(&mut self, batch: &mut Batch<'_>, hold: Hold, item: Option<Item<'_>>, now: Now) {
-        match item {
-            Some(_) if self.shared.broken(Rule::ReadBack) => self.release_front(hold),
-            Some(item) if item.version == hold.version => self.commit_item(batch, hold, &item, now),
-            None if self.change != Change::Refused => self.commit_front(batch, hold),
-            // Nothing was changed: refused, or not found.
-            Some(item) if item.took_token => {
-                let record = self.records.front(hold.record).to_vec();
-                match record_key(&record) {
-                    Some(key) => self.give_back(key, hold, item.version),
-                    None => self.release_front(hold),
-                }
-            }
-            Some(_) | None => self.release_front(hold),
-        }
-    }
-
-    /// The counter was changed but did not take its version: somebody inside memcached referred to the item. What it is
-    /// now gets logged with its version, and the item gets that too, unless it is changed in between.
-    fn version_again(&mut self, batch: &mut Batch<'_>, hold: Hold, item: &Item<'_>, now: Now) {
-        let record = self.records.front(hold.record).to_vec();
-        let Some(key) = record_key(&record) else { return self.release_front(hold) };
-        let Item { flags, value, version: small, .. } = *item;
-        let mut bytes = Vec::with_capacity(value.len() + key.len() + 64);
-        let version = hold.version;
-        let marks = item.marks;
-        Record::Set { key, version, flags, expiry: item.expiry(now), bulk: false, marks, value }.encode(&mut bytes);
-        self.log(batch, hold, &bytes);
-        self.records.consume(hold.record);
-        self.versions.pop_front();
-        self.set_version(key, hold, small);
-    }
-
-    fn set_version(&mut self, key: &[u8], hold: Hold, small: Version) {
-        self.versions.push_back(hold.version);
-        encode::set_version(&mut self.upstream, key, hold.version.raw(), Some(small.raw()));
-        self.expected.push_back(Expected { session: SessionId::NOBODY, what: What::VersionSet });
-        encode::inspect(&mut self.upstream, key);
-        let hold = self.record(hold, &Record::Delete { key, version: hold.version });
-        self.expected.push_back(Expected { session: SessionId::NOBODY, what: What::Versioned { hold } });
-    }
-
-    fn versioned(&mut self, hold: Hold, meta: &Meta<'_>) {
-        let here = meta.inspected().map(|(cas, _)| Version::of_item(cas));
-        let small = here.filter(|version| *version < hold.version);
-        let record = self.records.front(hold.record).to_vec();
-        match (small, record_key(&record)) {
-            (Some(small), Some(key)) => {
-                self.records.consume(hold.record);
-                self.versions.pop_front();
-                self.set_version(key, hold, small);
-            }
-            _ => match (here.filter(|_| meta.flags.has(b'W')), record_key(&record)) {
-                (Some(item), Some(key)) => self.give_back(key, hold, item),
-                _ => self.release_front(hold),
-            },
-        }
-    }
-
     /// A write of which only the key is known for sure: what is there now is logged.
     fn recovered(&mut self, batch: &mut Batch<'_>, hold: Hold, item: Option<Item<'_>>, now: Now) {
-        match item {
-            Some(item) => self.commit_item(batch, hold, &item, now),
-            None => self.commit_delete(batch, hold),
+        let Some(item) = item else { return self.commit_delete(batch, hold) };
+        let mut touch = Vec::new();
+        if item.version != hold.version
+            && let Some(key) = record_key(self.records.front(hold.record))
+        {
+            // It may have been a touch, which leaves the version.
+            let expiry = item.expiry(now);
+            Record::Touch { key, item: item.version, version: hold.version, expiry }.encode(&mut touch);
+        }
+        self.commit_item(batch, hold, &item, now);
+        if !touch.is_empty() {
+            self.log(batch, hold, &touch);
         }
     }
 
-    fn commit_item(&mut self, batch: &mut Batch<'_>, hold: Hold, item: &Item<'_>, now: Now) {
+    pub(super) fn commit_item(&mut self, batch: &mut Batch<'_>, hold: Hold, item: &Item<'_>, now: Now) {
         let record = self.records.front(hold.record).to_vec();
         let Some(key) = record_key(&record) else { return self.release_front(hold) };
-        let expiry = item.expiry(now);
         let Item { version, flags, marks, took_token, value, .. } = *item;
         let mut bytes = Vec::with_capacity(value.len() + key.len() + 64);
-        Record::Set { key, version, flags, expiry, bulk: false, marks, value }.encode(&mut bytes);
+        Record::Set { key, version, flags, expiry: item.expiry(now), bulk: false, marks, value }.encode(&mut bytes);
         self.log(batch, hold, &bytes);
         match took_token {
             true => self.give_back(key, hold, version),
             false => self.release_front(hold),
         }
-        if version != hold.version {
-            // It may have been a touch, which leaves the version.
-            bytes.clear();
-            Record::Touch { key, item: version, version: hold.version, expiry }.encode(&mut bytes);
-            self.log(batch, hold, &bytes);
-        }
-    }
-
-    /// A read of ours took the win token of the item that is at the front: a client shall have it. Until then whom this is
-    /// done for is not answered.
-    pub(super) fn give_back(&mut self, key: &[u8], hold: Hold, item: Version) {
-        if self.shared.broken(Rule::TokenGivenBack) {
-            return self.release_front(hold);
-        }
-        self.records.consume(hold.record);
-        self.versions.pop_front();
-        self.versions.push_back(hold.version);
-        encode::mark_stale(&mut self.upstream, key, item.raw());
-        let hold = self.record(hold, &Record::Delete { key, version: hold.version });
-        let id = self.answering;
-        if let Some(session) = self.session(id) {
-            session.giving_back += 1;
-        }
-        self.expect(id, What::GivenBack { hold });
     }
 
     /// A touch is done; `hit`: the item, and whether its win token was taken by that.
@@ -578,7 +471,7 @@ impl Worker {
     }
 }
 
-fn refusal(code: MetaCode) -> Result<Outcome<'static>, UpstreamError> {
+pub(super) fn refusal(code: MetaCode) -> Result<Outcome<'static>, UpstreamError> {
     Ok(match code {
         MetaCode::NotStored => Outcome::NotStored,
         MetaCode::Exists => Outcome::Exists,

@@ -244,13 +244,15 @@ impl Worker {
         let hold =
             if blind { self.hold(id, store.key, Mode::Single, now)? } else { self.hold_present(id, store.key, now)? };
         store.version = hold.version.raw();
-        encode::store(&mut self.upstream, &store);
         match store.mode {
             StoreMode::Append | StoreMode::Prepend => {
-                self.expect(id, What::Modify { to, version: hold.version });
-                self.read_back_after(id, store.key, hold);
+                let first = self.begin_change(store.key, hold);
+                encode::store(&mut self.upstream, &store);
+                self.expect(id, What::Change { to, version: hold.version });
+                self.end_change(id, store.key, hold, first, false);
             }
             StoreMode::Set | StoreMode::Add | StoreMode::Replace => {
+                encode::store(&mut self.upstream, &store);
                 let expiry = self.shared.expiry_of(i64::from(store.exptime), now);
                 let (key, version) = (store.key, hold.version);
                 let record = if expiry.is_past(now.mono_ms()) {
@@ -289,7 +291,6 @@ impl Worker {
         Ok(Done::Taken)
     }
 
-    /// The version is set once more right behind, since memcached may lose it.
     pub(super) fn arithmetic(
         &mut self,
         id: SessionId,
@@ -300,13 +301,10 @@ impl Worker {
         let key = arithmetic.key;
         let (hold, fits) = self.hold_compared(id, key, arithmetic.compare, now)?;
         arithmetic.version = hold.version.raw();
+        let first = self.begin_change(key, hold);
         encode::arithmetic(&mut self.upstream, &arithmetic);
-        self.expect(id, What::Modify { to, version: hold.version });
-        if fits {
-            encode::set_version(&mut self.upstream, key, hold.version.raw(), None);
-            self.expect(id, What::VersionSet);
-        }
-        self.read_back_after(id, key, hold);
+        self.expect(id, What::Change { to, version: hold.version });
+        self.end_change(id, key, hold, first, fits);
         Ok(Done::Taken)
     }
 
@@ -341,13 +339,6 @@ impl Worker {
         let expiry = self.shared.expiry_of(i64::from(exptime), now);
         self.expect(id, What::Touch { hold, to, expiry });
         Ok(Done::Taken)
-    }
-
-    /// The command that changes the item is in the upstream buffer: the read-back goes right behind it.
-    pub(super) fn read_back_after(&mut self, id: SessionId, key: &[u8], hold: Hold) {
-        encode::read_back(&mut self.upstream, key);
-        let hold = self.record(hold, &Record::Delete { key, version: hold.version });
-        self.expect(id, What::ReadBack { hold });
     }
 
     /// Takes the stripe for a command whose result depends on what is there. While a flush is swept, what is there may be

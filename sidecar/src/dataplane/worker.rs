@@ -10,6 +10,7 @@ use slab::Slab;
 use thiserror::Error;
 
 use super::answer::{self, Outcome};
+use super::changes::Changes;
 use super::expect::{Expected, Hold, SessionId, What};
 use super::login::{Entry, Logins, Progress};
 use super::queue::ByteQueue;
@@ -45,17 +46,6 @@ pub enum Content {
     Same,
     /// Nothing of it.
     New,
-}
-
-/// What memcached answered to a change of an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    /// It was made.
-    Made,
-    /// It was not: the item is what it was.
-    Refused,
-    /// It failed inside memcached, which may have dropped the item.
-    Failed,
 }
 
 /// A write whose answer was lost with its connection.
@@ -94,14 +84,12 @@ pub struct Worker {
     orphans: Vec<Orphan>,
     waiting: Vec<(Stripe, SessionId)>,
     touched: Vec<SessionId>,
-    /// The answer to a change, kept until its read-back is in the journal.
-    pub(super) saved: Vec<u8>,
+    /// Those whose read-back is not in the journal.
+    pub(super) changes: Changes,
     /// Whose answer is being dealt with.
     pub(super) answering: SessionId,
     /// The item before the command that makes it stale, whose answer is next.
     pub(super) peeked: Option<Box<super::peek::Peeked>>,
-    /// What became of that change.
-    pub(super) change: Change,
     /// The replicator is to be told that there is something in the log.
     pub(super) logged: bool,
     /// The values that clients read.
@@ -135,10 +123,9 @@ impl Worker {
             orphans: Vec::new(),
             waiting: Vec::new(),
             touched: Vec::new(),
-            saved: Vec::new(),
+            changes: Changes::default(),
             answering: SessionId::NOBODY,
             value: ANSWER,
-            change: Change::Refused,
             logged: false,
             peeked: None,
             stats,
@@ -214,9 +201,15 @@ impl Worker {
         self.resume(id, now);
     }
 
-    /// Bytes for memcached; the shell takes them.
+    /// Bytes for memcached; the shell takes them. They count as sent from here on.
     pub fn upstream_output(&mut self) -> &mut Vec<u8> {
+        self.changes.sent();
         &mut self.upstream
+    }
+
+    /// How many bytes there are for memcached.
+    pub fn upstream_len(&self) -> usize {
+        self.upstream.len()
     }
 
     /// Wakes the replicator if something was logged. The shell calls this when the clients have their answers: they do not
@@ -293,15 +286,12 @@ impl Worker {
         self.limits = None;
         self.rest = None;
         self.upstream.clear();
-        self.saved.clear();
         self.peeked = None;
+        for (session, _) in self.changes.lost() {
+            self.close_in_doubt(session);
+        }
         for Expected { session, what } in std::mem::take(&mut self.expected) {
-            if let Some(open) = self.session(session) {
-                open.state = State::Closing;
-                open.in_flight = 0;
-                open.giving_back = 0;
-                self.touch(session);
-            }
+            self.close_in_doubt(session);
             if let What::MetaRead { record, .. } = what {
                 self.records.consume(record);
             }
@@ -316,6 +306,15 @@ impl Worker {
             }
         }
         self.publish_pending();
+    }
+
+    fn close_in_doubt(&mut self, id: SessionId) {
+        if let Some(session) = self.session(id) {
+            session.state = State::Closing;
+            session.in_flight = 0;
+            session.giving_back = 0;
+            self.touch(id);
+        }
     }
 
     /// The connection to memcached is there (again). With the same content, the keys whose writes were in flight are read
@@ -514,6 +513,7 @@ impl Worker {
     pub(super) fn tell(&mut self, id: SessionId, what: What) {
         let Some(session) = self.session(id) else { return };
         match what {
+            What::Returned => session.giving_back = session.giving_back.saturating_sub(1),
             What::Local(bytes) => session.output.extend_from_slice(bytes),
             What::LocalText(bytes) => session.output.extend_from_slice(&bytes),
             What::Packet(tag, Status::Ok) => binary::answer::success(&mut session.output, tag, 0),

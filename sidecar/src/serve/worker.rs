@@ -309,7 +309,7 @@ impl Serving {
         if !core.session(client.id).is_some_and(|session| session.wants_input()) {
             return false;
         }
-        let full = core.upstream_output().len() > UPSTREAM_HIGH;
+        let full = core.upstream_len() > UPSTREAM_HIGH;
         if full {
             self.starved.borrow_mut().push(client.id);
         }
@@ -396,7 +396,7 @@ impl Serving {
             }
         }
         self.core.borrow_mut().tell_replicator();
-        if !self.core.borrow_mut().upstream_output().is_empty()
+        if self.core.borrow().upstream_len() > 0
             && let Some(connection) = self.upstream.borrow().as_ref()
         {
             connection.wake_writer();
