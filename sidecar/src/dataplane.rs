@@ -15,6 +15,7 @@ mod meta;
 mod odd_keys;
 mod peek;
 pub mod queue;
+mod reconnect;
 pub mod session;
 pub mod stripes;
 pub mod values;

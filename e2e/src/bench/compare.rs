@@ -148,6 +148,7 @@ fn sizes(plan: &Plan, servers: &dyn Compared, report: &mut Report) -> Result<()>
         ("append only, pipelines of 32", Workload { prefix: "app", ..only(Operation::Append) }, 0.5),
         ("incr only, pipelines of 32", Workload { prefix: "incr", ..only(Operation::Incr) }, 0.5),
         ("incr of one key, pipelines of 32", Workload { prefix: "incr", keys: 1, ..only(Operation::Incr) }, 0.5),
+        ("sets of one key, pipelines of 32", Workload { keys: 1, ..only(Operation::Set) }, 0.5),
         ("incr of one key", Workload { prefix: "incr", keys: 1, pipeline: 1, ..only(Operation::Incr) }, 0.5),
     ];
     for (what, workload, target) in lines.into_iter().filter(|(what, ..)| plan.wants(what)) {

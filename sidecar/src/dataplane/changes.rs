@@ -42,12 +42,10 @@ pub(super) struct Changes {
 /// A read-back that can still be taken back.
 #[derive(Clone, Copy, Debug)]
 struct Unsent {
-    /// Where its bytes begin, with those of the version that is set once more.
+    /// Where its bytes begin.
     start: usize,
     /// Where they end.
     end: usize,
-    /// There are such.
-    version_set: bool,
 }
 
 impl Changes {
@@ -90,9 +88,6 @@ impl Worker {
         self.records.take_back(before.record);
         // Whose it was goes on waiting for an answer.
         self.expected.pop_back();
-        if unsent.version_set {
-            self.expected.pop_back();
-        }
         // The older version stays for both: nothing newer counts as logged before they are.
         self.versions.pop_back();
         self.release(before.stripe);
@@ -100,17 +95,18 @@ impl Worker {
     }
 
     /// The change is in the upstream buffer: the read-back goes right behind it. Before that, the version of a counter is set
-    /// once more (`version_set`), since memcached may lose it.
+    /// once more (`version_set`), since memcached may lose it: behind each change, so that others hardly ever read
+    /// memcached's own number.
     pub(super) fn end_change(&mut self, id: SessionId, key: &[u8], hold: Hold, first: Version, version_set: bool) {
-        let start = self.upstream.len();
         if version_set {
             encode::set_version(&mut self.upstream, key, hold.version.raw(), None);
             self.expect(SessionId::NOBODY, What::VersionSet);
         }
+        let start = self.upstream.len();
         encode::read_back(&mut self.upstream, key);
         let hold = self.record(hold, &Record::Delete { key, version: hold.version });
         self.expect(id, What::ReadBack { hold, first });
-        self.changes.unsent = Some(Unsent { start, end: self.upstream.len(), version_set });
+        self.changes.unsent = Some(Unsent { start, end: self.upstream.len() });
     }
 
     /// The answer to a change, in the words of a classic command or a packet.

@@ -14,8 +14,9 @@ use super::changes::Changes;
 use super::expect::{Expected, Hold, SessionId, What};
 use super::login::{Entry, Logins, Progress};
 use super::queue::ByteQueue;
+use super::reconnect::Orphan;
 use super::session::{ANSWER, Session, State, Then};
-use super::stripes::{Mode, Party, Stripe};
+use super::stripes::{Mode, Party, Stripe, Turn};
 use super::values::Rest;
 use crate::auth::Gate;
 use crate::clock::{Now, Version};
@@ -48,13 +49,6 @@ pub enum Content {
     New,
 }
 
-/// A write whose answer was lost with its connection.
-#[derive(Debug)]
-pub(super) struct Orphan {
-    pub(super) hold: Hold,
-    pub(super) record: Box<[u8]>,
-}
-
 /// Writes the answer to `stats replication`.
 #[derive(Clone)]
 pub struct StatsText(pub Arc<dyn Fn() -> Vec<u8> + Send + Sync>);
@@ -74,6 +68,8 @@ pub struct Worker {
     generation: u32,
     pub(super) limits: Option<Limits>,
     pub(super) upstream: Vec<u8>,
+    /// What is written to it until it is sent.
+    turn: Turn,
     pub(super) expected: VecDeque<Expected>,
     /// What follows of the hit that comes in pieces; it belongs to the first of those expected.
     pub(super) rest: Option<Rest>,
@@ -81,7 +77,7 @@ pub struct Worker {
     pub(super) records: ByteQueue,
     /// Their versions; the first is the oldest.
     pub(super) versions: VecDeque<Version>,
-    orphans: Vec<Orphan>,
+    pub(super) orphans: Vec<Orphan>,
     waiting: Vec<(Stripe, SessionId)>,
     touched: Vec<SessionId>,
     /// Those whose read-back is not in the journal.
@@ -116,6 +112,7 @@ impl Worker {
             generation: 0,
             limits: None,
             upstream: Vec::new(),
+            turn: Turn::NONE.next(),
             expected: VecDeque::new(),
             rest: None,
             records: ByteQueue::default(),
@@ -203,6 +200,7 @@ impl Worker {
 
     /// Bytes for memcached; the shell takes them. They count as sent from here on.
     pub fn upstream_output(&mut self) -> &mut Vec<u8> {
+        self.turn = self.turn.next();
         self.changes.sent();
         &mut self.upstream
     }
@@ -277,72 +275,6 @@ impl Worker {
             if !self.waiting.iter().any(|(other, _)| *other == stripe) {
                 self.shared.relinquish(stripe, self.party);
             }
-        }
-    }
-
-    /// The connection to memcached is lost. Clients with a request on it are closed, since nobody knows what became of it;
-    /// their writes keep their stripes until [`Worker::upstream_connected`].
-    pub fn upstream_lost(&mut self) {
-        self.limits = None;
-        self.rest = None;
-        self.upstream.clear();
-        self.peeked = None;
-        for (session, _) in self.changes.lost() {
-            self.close_in_doubt(session);
-        }
-        for Expected { session, what } in std::mem::take(&mut self.expected) {
-            self.close_in_doubt(session);
-            if let What::MetaRead { record, .. } = what {
-                self.records.consume(record);
-            }
-            let Some(hold) = what.hold() else { continue };
-            let record = self.records.front(hold.record).into();
-            self.records.consume(hold.record);
-            if matches!(what, What::Inspect { .. }) {
-                self.versions.pop_front();
-                self.release(hold.stripe);
-            } else {
-                self.orphans.push(Orphan { hold, record });
-            }
-        }
-        self.publish_pending();
-    }
-
-    fn close_in_doubt(&mut self, id: SessionId) {
-        if let Some(session) = self.session(id) {
-            session.state = State::Closing;
-            session.in_flight = 0;
-            session.giving_back = 0;
-            self.touch(id);
-        }
-    }
-
-    /// The connection to memcached is there (again). With the same content, the keys whose writes were in flight are read
-    /// back and logged; with a new one they are gone like everything else.
-    pub fn upstream_connected(&mut self, limits: Limits, content: Content, now: Now) {
-        self.shared.set_limits(&limits);
-        self.limits = Some(limits);
-        for orphan in std::mem::take(&mut self.orphans) {
-            let skip = self.shared.broken(Rule::ReadBackAfterLoss);
-            let key = super::reply::record_key(&orphan.record).filter(|_| content == Content::Same && !skip);
-            match key {
-                Some(key) => {
-                    crate::protocol::encode::read_back(&mut self.upstream, key);
-                    self.records.tail().extend_from_slice(&orphan.record);
-                    self.expected.push_back(Expected {
-                        session: SessionId::NOBODY,
-                        what: What::Recovered { hold: orphan.hold },
-                    });
-                }
-                None => {
-                    self.versions.pop_front();
-                    self.release(orphan.hold.stripe);
-                }
-            }
-        }
-        self.publish_pending();
-        for id in self.session_ids() {
-            self.resume(id, now);
         }
     }
 
@@ -562,7 +494,7 @@ impl Worker {
     }
 
     fn take_stripe(&self, stripe: Stripe, mode: Mode) -> bool {
-        self.shared.broken(Rule::StripesOrderWrites) || self.shared.stripes.acquire(stripe, self.party, mode)
+        self.shared.broken(Rule::StripesOrderWrites) || self.shared.stripes.acquire(stripe, self.party, mode, self.turn)
     }
 
     pub(super) fn release(&self, stripe: Stripe) {

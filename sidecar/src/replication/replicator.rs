@@ -12,7 +12,7 @@ use super::inbox::Apply;
 use super::link::Link;
 use super::resync::{Fetch, Resync};
 use crate::clock::{Now, Version};
-use crate::dataplane::stripes::{Mode, Party, Stripe};
+use crate::dataplane::stripes::{Mode, Party, Stripe, Turn};
 pub use crate::dataplane::worker::{Content, UpstreamError};
 use crate::protocol::response::{self, Response};
 use crate::rules::Rule;
@@ -309,7 +309,8 @@ impl Replicator {
     }
 
     pub(super) fn take_stripe(&self, stripe: Stripe, mode: Mode) -> bool {
-        self.shared.broken(Rule::StripesOrderWrites) || self.shared.stripes.acquire(stripe, self.party, mode)
+        self.shared.broken(Rule::StripesOrderWrites)
+            || self.shared.stripes.acquire(stripe, self.party, mode, Turn::NONE)
     }
 
     /// Gives up a place in the queue for a stripe, unless a part of the replicator still waits for it. Returns whether

@@ -58,6 +58,10 @@ impl Rig {
     }
 
     pub(crate) fn answer(&mut self, bytes: &[u8]) -> bool {
-        self.workers[0].upstream_input(bytes, NOW, &mut Buffered).is_ok()
+        self.answer_to(0, bytes)
+    }
+
+    pub(crate) fn answer_to(&mut self, which: usize, bytes: &[u8]) -> bool {
+        self.workers[which].upstream_input(bytes, NOW, &mut Buffered).is_ok()
     }
 }
