@@ -80,6 +80,10 @@ impl Version {
     pub fn micros(self) -> u64 {
         self.ticks() >> COUNTER_BITS
     }
+    /// A number just below, which no replica gives to anything: what has it is older than this version, and equal to none.
+    pub fn not_yet(self) -> Self {
+        Self((self.ticks() << REPLICA_BITS).saturating_sub(1))
+    }
     /// The greatest version that is older than this one by its number.
     pub fn before(self) -> Self {
         Self(self.0.saturating_sub(1))

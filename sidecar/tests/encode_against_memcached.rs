@@ -110,6 +110,27 @@ fn stores_in_every_mode() {
 }
 
 #[test]
+fn what_becomes_stale_has_a_version_of_its_own() {
+    each_release(|_, mut connection| {
+        connection.codes(|out| encode::store(out, &Store { version: 5, ..item(b"k", b"1") }));
+        for (from, to, code) in [(4, 7, MetaCode::Exists), (5, VERSION, MetaCode::Header), (5, 8, MetaCode::Exists)] {
+            assert_eq!(connection.codes(|out| encode::become_stale(out, b"k", from, to)), [code], "{from} to {to}");
+        }
+        let mut read = Vec::new();
+        for won in [true, false] {
+            connection.ask(
+                |out| encode::read_back(out, b"k"),
+                |answer| {
+                    let Response::Meta(meta) = answer else { panic!("{answer:?}") };
+                    read.push((meta.flags.cas(), meta.flags.has(b'X'), meta.flags.has(b'W') == won));
+                },
+            );
+        }
+        assert_eq!(read, [(Some(VERSION), true, true); 2]);
+    });
+}
+
+#[test]
 fn versions_and_values_come_back() {
     each_release(|_, mut connection| {
         // Bytes that are not for the eye, at both ends; the longest key.

@@ -176,10 +176,15 @@ pub fn read_value(out: &mut Vec<u8>, key: &[u8], exptime: Option<i32>) {
 /// `md <key> I C<version> E<version>`: the item of this version is stale, and its win token is free. Answers `HD`, `EX`
 /// or `NF`.
 pub fn mark_stale(out: &mut Vec<u8>, key: &[u8], version: u64) {
+    become_stale(out, key, version, version);
+}
+
+/// `md <key> I C<from> E<to>`: the same, and the item has another version then.
+pub fn become_stale(out: &mut Vec<u8>, key: &[u8], from: u64, to: u64) {
     line(out, b"md ", key, b" I C");
-    number(out, version);
+    number(out, from);
     out.extend_from_slice(b" E");
-    number(out, version);
+    number(out, to);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -386,6 +391,7 @@ mod tests {
             (encoded(|out| read_value(out, b"a b", None)), "mg YSBi b v f c\r\n"),
             (encoded(|out| read_value(out, b"a b", Some(9))), "mg YSBi b v f c T9\r\n"),
             (encoded(|out| mark_stale(out, b"k", 7)), "md k I C7 E7\r\n"),
+            (encoded(|out| become_stale(out, b"k", 6, 7)), "md k I C6 E7\r\n"),
             (encoded(|out| take_token(out, b"k", None)), "mg k R2147483647 u\r\n"),
             (encoded(|out| take_token(out, b"k", Some(5))), "mg k R2147483647 T5 u\r\n"),
             (encoded(|out| delete(out, b"k", None)), "md k\r\n"),

@@ -292,6 +292,10 @@ impl Replicator {
             let exptime = marks::interim_exptime(marks, self.exptime(self.local_expiry(&batch, expiry), now));
             let binary = marks.has(Marks::BINARY) || encode::needs_base64(key);
             self.shared.stripes.wrote(self.shared.stripes.of(self.shared.hasher.hash(key)), version);
+            let version = match self.shared.broken(Rule::StaleTravels) {
+                true => version,
+                false => marks::interim_version(marks, version),
+            };
             let store = Store { mode, key, flags, exptime, version: version.raw(), compare, binary, value };
             encode::store(&mut self.upstream, &store);
             self.ops.push_back(Op::Store(ticket));

@@ -1,6 +1,7 @@
 //! What memcached knows of an item beside its value: stale, win token given away. How that gets to the other side.
 //!
-//! `ms` cannot bring it, so it follows the stored value, with the stripe still held.
+//! `ms` cannot bring it, so it follows the stored value, with the stripe still held. What is to be stale is stored with a version
+//! that no item has and gets its own together with the mark: were it cut short in between, the item would pass for the peer's.
 
 use std::sync::Arc;
 
@@ -21,6 +22,11 @@ const INTERIM_S: i32 = 60;
 /// The exptime to store an item with that gets these marks after.
 pub(super) fn interim_exptime(marks: Marks, exptime: i32) -> i32 {
     if has_no_end(marks, exptime) { INTERIM_S } else { exptime }
+}
+
+/// The version to store an item with that gets these marks after.
+pub(super) fn interim_version(marks: Marks, version: Version) -> Version {
+    if marks.has(Marks::STALE) { version.not_yet() } else { version }
 }
 
 fn has_no_end(marks: Marks, exptime: i32) -> bool {
@@ -66,7 +72,8 @@ impl Replicator {
         let stale = marks.has(Marks::STALE) && !self.shared.broken(Rule::StaleTravels);
         let won = marks.has(Marks::WON);
         if stale {
-            encode::mark_stale(&mut self.upstream, key, version.raw());
+            let interim = interim_version(marks, version);
+            encode::become_stale(&mut self.upstream, key, interim.raw(), version.raw());
             self.ops.push_back(if won { Op::Ignored } else { Op::Mark(ticket) });
         }
         if won {

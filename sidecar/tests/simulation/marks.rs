@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::client::{Asked, Meta, Request};
 use crate::memcached::ItemView;
 
-/// CAS numbers below are memcached's own: a counter that it replaced has one for a moment.
-const OWN_CAS: u64 = 1 << 40;
+/// CAS numbers below are no versions but memcached's own: a counter that it replaced has one until it is read back. A cas with
+/// one fails, and nothing of it may be left in the end.
+pub(crate) const OWN_CAS: u64 = 1 << 40;
 
 #[derive(Debug, Default)]
 struct Told {

@@ -2,11 +2,9 @@
 
 use sidecar::rules::Rules;
 
+use crate::marks::OWN_CAS;
 use crate::scenarios::{expect, flushed_behind_a_newer_write, plan};
 use crate::world::World;
-
-/// CAS numbers below are memcached's own.
-const OWN_CAS: u64 = 1 << 40;
 
 /// While a flush is swept, a meta command finds nothing of what is flushed, and all of what is newer.
 #[test]
@@ -97,6 +95,41 @@ fn a_read_behind_a_compared_counter_sees_its_version() -> Result<(), String> {
         let after = world.answer(0, "mg k0 c\r\n")?;
         if after.strip_prefix("HD c").and_then(|cas| cas.parse().ok()) != shown {
             return Err(format!("{shown:?} was shown, and then {after}"));
+        }
+    }
+    Ok(())
+}
+
+/// A stale item is brought by two commands. If the sidecar is killed between them and the item is lost where it came from, then
+/// what is left does not pass for it.
+#[test]
+fn a_stale_item_that_came_by_half_is_another() -> Result<(), String> {
+    let cas = |world: &mut World, side| {
+        let seen = world.answer(side, "me k0\r\n")?;
+        let cas = seen.split(' ').find_map(|word| word.strip_prefix("cas=")?.parse::<u64>().ok());
+        cas.ok_or(seen)
+    };
+    for commands in 1..=3 {
+        let mut world = World::new(plan(Rules::HOLD));
+        world.same_clocks();
+        world.heal()?;
+        world.tell(0, "set k0 0 0 3\r\nold\r\n", "STORED")?;
+        world.heal()?;
+        world.pass_time(1000);
+        world.tell(0, "md k0 I\r\n", "HD")?;
+        let stale = cas(&mut world, 0)?;
+        world.hand_over(0)?;
+        world.kill_after(1, commands)?;
+        world.restart_memcached(0);
+        world.restart_sidecar(0, false, false);
+        world.heal()?;
+        for side in 0..2 {
+            expect(&world, side, "k0", Some("old"))?;
+            let is_stale = cas(&mut world, side)? == stale;
+            let seen = world.answer(side, "mg k0\r\n")?;
+            if (is_stale, seen.as_str()) != (commands == 3, if is_stale { "HD X W" } else { "HD" }) {
+                return Err(format!("replica {side} after {commands} commands: {seen:?}"));
+            }
         }
     }
     Ok(())

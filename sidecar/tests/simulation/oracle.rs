@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sidecar::clock::Version;
 
 use crate::client::{Answer, Asked, Request};
-use crate::marks::Marks;
+use crate::marks::{Marks, OWN_CAS};
 
 /// What was acknowledged for a key on one replica.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,10 +15,6 @@ struct Told {
     /// Nothing up to this.
     removed: Version,
 }
-
-/// Below this it is no version but a number that memcached itself gave to a counter, which is replaced as soon as it is read
-/// back: a cas with it fails. Nothing of it may be left in the end.
-const OWN_NUMBERS: u64 = 1 << 32;
 
 /// Knows what each replica told its clients.
 #[derive(Debug, Default)]
@@ -43,7 +39,7 @@ impl Oracle {
         let told = self.told[replica].entry(request.key).or_default();
         let read = matches!(request.asked, Asked::Gets | Asked::Gat | Asked::Vivify);
         if let Some(version) = answer.token().map(Version::of_item).filter(|_| read) {
-            if version <= request.known && version.raw() >= OWN_NUMBERS {
+            if version <= request.known && version.raw() >= OWN_CAS {
                 return Err(format!("k{}: read {version}, but {} is known", request.key, request.known));
             }
             if request.asked == Asked::Vivify && version > request.low {

@@ -85,6 +85,24 @@ impl World {
         (0..16).try_for_each(|_| self.carry(from))
     }
 
+    /// memcached carries out so many commands of a side's replicator, and then that sidecar is killed.
+    pub(crate) fn kill_after(&mut self, side: usize, commands: usize) -> Result<(), String> {
+        let (party, now) = (self.plan.workers, self.now_us);
+        for done in 0..commands {
+            self.replicas[side].send(party);
+            if !self.replicas[side].execute(party) {
+                // The answer to the one before is out now.
+                self.replicas[side].receive(party, 4, now)?;
+                self.replicas[side].send(party);
+                if !self.replicas[side].execute(party) {
+                    return Err(format!("after {done} commands there is none"));
+                }
+            }
+        }
+        self.restart_sidecar(side, false, false);
+        Ok(())
+    }
+
     /// The link goes on, but memcached does nothing.
     pub(crate) fn exchange_link_only(&mut self) -> Result<(), String> {
         for side in 0..2 {
