@@ -11,7 +11,7 @@ use super::worker::{UpstreamError, Worker};
 use crate::clock::{Now, Version};
 use crate::protocol::encode;
 use crate::protocol::response::{Meta, MetaCode, Response};
-use crate::replication::record::Record;
+use crate::replication::record::{Marks, Record};
 use crate::rules::Rule;
 
 /// What memcached answered to changes of an item; of several the greatest counts.
@@ -235,10 +235,41 @@ impl Worker {
         self.versions.push_back(hold.version);
         encode::mark_stale(&mut self.upstream, key, item.raw());
         let hold = self.record(hold, &Record::Delete { key, version: hold.version });
-        self.withhold(self.answering, What::GivenBack { hold });
+        self.withhold(self.answering, What::GivenBack { hold, item, ours: true });
         for index in 0..self.changes.waiting.len().saturating_sub(1) {
             if let Some((id, _)) = self.changes.waiting.get(index) {
                 self.withhold(*id, What::Returned);
+            }
+        }
+    }
+
+    /// An item that a read of ours found, with its stripe held. Where an earlier one took its token and gives it back to a version
+    /// that the item no longer has, it is as if this one had taken it.
+    pub(super) fn found<'a>(&self, item: Item<'a>, hash: u64) -> Item<'a> {
+        match self.has_token_of(&item, hash) && self.giving_back(hash).all(|version| version != item.version) {
+            true => Item { took_token: true, marks: item.marks.but_not(Marks::WON), ..item },
+            false => item,
+        }
+    }
+
+    /// Whether the token of an item is with us, not yet given back.
+    pub(super) fn has_token_of(&self, item: &Item<'_>, hash: u64) -> bool {
+        item.marks.has(Marks::STALE.and(Marks::WON)) && self.giving_back(hash).next().is_some()
+    }
+
+    /// The versions to which the token of a key is being given back.
+    fn giving_back(&self, hash: u64) -> impl Iterator<Item = Version> {
+        self.expected.iter().filter_map(move |expected| match expected.what {
+            What::GivenBack { hold, item, ours: true } if hold.hash == hash => Some(item),
+            _ => None,
+        })
+    }
+
+    /// The token of an item is free: whoever has it from now on, it is not us.
+    pub(super) fn token_freed(&mut self, hash: u64) {
+        for expected in &mut self.expected {
+            if let What::GivenBack { hold, ours, .. } = &mut expected.what {
+                *ours &= hold.hash != hash;
             }
         }
     }

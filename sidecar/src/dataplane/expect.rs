@@ -221,6 +221,10 @@ pub enum What {
     GivenBack {
         /// Its stripe; the record only carries the key.
         hold: Hold,
+        /// The item.
+        item: Version,
+        /// The token was not freed by anything else since.
+        ours: bool,
     },
     /// The result of `me` before a write while a flush is swept.
     Inspect {
@@ -272,7 +276,7 @@ impl What {
             | What::MetaStore { hold, .. }
             | What::MetaDelete { hold, .. }
             | What::MetaStale { hold, .. }
-            | What::GivenBack { hold } => Some(*hold),
+            | What::GivenBack { hold, .. } => Some(*hold),
             What::Odd(odd) => odd.touch.map(|(hold, _)| hold),
             What::Values { .. }
             | What::Value { .. }

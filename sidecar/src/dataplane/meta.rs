@@ -367,7 +367,13 @@ impl Worker {
         match response {
             Response::Meta(meta) => {
                 match meta.code {
-                    MetaCode::Header => self.commit_front(batch, hold),
+                    MetaCode::Header => {
+                        if !drops {
+                            // It may have become stale.
+                            self.token_freed(hold.hash);
+                        }
+                        self.commit_front(batch, hold);
+                    }
                     MetaCode::NotStored | MetaCode::Exists | MetaCode::NotFound => self.release_front(hold),
                     _ => return Err(UpstreamError::Unexpected),
                 }

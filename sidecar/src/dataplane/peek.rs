@@ -22,6 +22,8 @@ pub(super) struct Peeked {
     value: Vec<u8>,
     /// The read took the win token.
     took_token: bool,
+    /// An earlier one did, and gives it back only behind the command.
+    has_token: bool,
 }
 
 /// What makes it stale.
@@ -51,9 +53,20 @@ impl Worker {
     }
 
     pub(super) fn peeked(&mut self, response: &Response<'_>, now: Now) -> Result<(), UpstreamError> {
-        self.peeked = item_of(response)?.map(|item| {
+        let hash = self.expected.front().and_then(|next| next.what.hold()).map_or(0, |hold| hold.hash);
+        let found = item_of(response)?;
+        let has_token = found.as_ref().is_some_and(|item| self.has_token_of(item, hash));
+        self.peeked = found.map(|item| self.found(item, hash)).map(|item| {
             let (version, expiry, marks, flags) = (item.version, item.expiry(now), item.marks, item.flags);
-            Box::new(Peeked { version, expiry, marks, flags, value: item.value.to_vec(), took_token: item.took_token })
+            Box::new(Peeked {
+                version,
+                expiry,
+                marks,
+                flags,
+                value: item.value.to_vec(),
+                took_token: item.took_token,
+                has_token,
+            })
         });
         Ok(())
     }
@@ -109,6 +122,7 @@ impl Worker {
         let binary = if before.marks.has(Marks::BINARY) { Marks::BINARY } else { Marks::NONE };
         match staling {
             Staling::Mark(touch) => {
+                self.token_freed(hold.hash);
                 let expiry = touch.unwrap_or(before.expiry);
                 let (flags, marks, value) = (before.flags, Marks::STALE.and(binary), &before.value[..]);
                 match expiry.is_past(now.mono_ms()) {
@@ -126,13 +140,14 @@ impl Worker {
             },
             Staling::Older(_) => {
                 // The end and the token are those of the item before.
-                let won = if before.marks.has(Marks::WON) { Marks::WON } else { Marks::NONE };
+                let won = before.marks.has(Marks::WON) && !before.has_token;
+                let won = if won { Marks::WON } else { Marks::NONE };
                 if let Ok((Record::Set { flags, marks, value, .. }, _)) = Record::decode(queued) {
                     let (expiry, marks) = (before.expiry, marks.and(Marks::STALE).and(won));
                     Record::Set { key, version, flags, expiry, bulk: false, marks, value }.encode(&mut bytes);
                 }
                 self.log(batch, hold, &bytes);
-                match before.took_token {
+                match before.took_token || before.has_token {
                     true => self.give_back(key, hold, version),
                     false => self.release_front(hold),
                 }

@@ -170,7 +170,10 @@ impl Worker {
             }
             What::VersionSet => {}
             What::Versioned { hold } => self.versioned(hold, meta(response)?),
-            What::ReadBack { hold, first } => self.read_back(batch, (hold, first), item_of(response)?, now),
+            What::ReadBack { hold, first } => {
+                let item = item_of(response)?.map(|item| self.found(item, hold.hash));
+                self.read_back(batch, (hold, first), item, now);
+            }
             What::Touch { hold, to, expiry } => {
                 let meta = meta(response)?;
                 let hit = match (meta.code, meta.flags.cas()) {
@@ -221,7 +224,7 @@ impl Worker {
                 self.awaits_read_back(id);
             }
             What::MetaDebug { hide } => self.meta_debugged(id, response, hide)?,
-            What::GivenBack { hold } => {
+            What::GivenBack { hold, .. } => {
                 self.release_front(hold);
                 if let Some(session) = self.session(id) {
                     session.giving_back = session.giving_back.saturating_sub(1);

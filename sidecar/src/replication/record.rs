@@ -99,6 +99,11 @@ impl Marks {
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
+    /// These but not those.
+    #[must_use]
+    pub const fn but_not(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
     /// Whether all of `other` are set.
     #[must_use]
     pub const fn has(self, other: Self) -> bool {

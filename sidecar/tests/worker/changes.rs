@@ -207,3 +207,41 @@ fn all_wait_until_the_win_token_is_given_back() {
     assert_eq!(turn.told(), ["6\r\n", "7\r\n"]);
     assert!(turn.is_free());
 }
+
+/// A read of ours takes the token of a stale item, and before that is given back the item gets another version, which inherits
+/// that it is taken: it is given back to that one, and only to that one.
+#[test]
+fn a_token_that_moved_on_is_given_back_where_it_is() {
+    const REFUSED: &str = "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
+    let gives_back = |sent: &str| sent.lines().filter(|line| line.starts_with("md k I C")).map(str::to_owned).collect();
+    // What follows before the give-back, what memcached says to it, and the versions that get the token: the first one, and
+    // that of the command at this line, if at all.
+    for (behind, answers, moved_to) in [
+        ("incr k 1\r\n", "VA 1\r\n6\r\nHD\r\nVA 1 f0 t-1 c{} kk X Z\r\n6\r\n", Some(0)),
+        ("ms k 1 I C1\r\nv\r\n", "VA 1 f0 t-1 c5 kk X Z\r\n5\r\nHD\r\n", Some(1)),
+        ("ms k 1 I C6\r\nv\r\n", "VA 1 f0 t-1 c5 kk X Z\r\n5\r\nEX\r\n", None),
+        // It stays the same item.
+        ("incr k 1\r\n", &format!("{REFUSED}{REFUSED}VA 1 f0 t-1 c5 kk X Z\r\n5\r\n"), None),
+        // Somebody else makes it free, and another one takes it.
+        (
+            "md k I\r\nincr k 1\r\n",
+            "VA 1 f0 t-1 c5 kk X Z\r\n5\r\nHD\r\nVA 1\r\n6\r\nHD\r\nVA 1 f0 t-1 c{} kk X Z\r\n6\r\n",
+            None,
+        ),
+    ] {
+        let mut rig = Rig::new();
+        rig.send(0, b"incr k 1\r\n");
+        let sent = rig.send(0, behind.as_bytes());
+        let versions: Vec<&str> = sent
+            .lines()
+            .map(|line| line.split(' ').find_map(|word| word.strip_prefix('E')).unwrap_or_default())
+            .collect();
+        let last = versions.iter().rev().find(|version| !version.is_empty()).copied().unwrap_or_default();
+        assert!(rig.answer(format!("{REFUSED}{REFUSED}VA 1 f0 t-1 c5 kk X W\r\n5\r\n").as_bytes()), "{behind:?}");
+        assert!(rig.answer(answers.replace("{}", last).as_bytes()), "{behind:?}");
+        let given: Vec<String> = gives_back(&rig.sent(0));
+        let mut expected = vec!["md k I C5 E5".to_owned()];
+        expected.extend(moved_to.map(|line: usize| format!("md k I C{0} E{0}", versions[line])));
+        assert_eq!(given, expected, "{behind:?} {answers:?}");
+    }
+}
