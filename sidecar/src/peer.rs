@@ -19,6 +19,7 @@ pub mod driver;
 pub mod identity;
 pub mod transport;
 
+mod alarm;
 mod backend;
 mod link;
 mod publish;

@@ -61,6 +61,7 @@ const SHELL: &[&str] = &[
     "net",
     "peer.rs",
     "peer/accept.rs",
+    "peer/alarm.rs",
     "peer/backend.rs",
     "peer/dial.rs",
     "peer/driver.rs",

@@ -1,8 +1,6 @@
 //! The loop of the link thread.
 
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,9 +9,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
-use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::accept::{self, Greeted};
+use super::alarm::Alarm;
 use super::backend::Backend;
 use super::dial::{self, Dialled, Door, Targets};
 use super::identity::{self, Identity, Signs};
@@ -104,14 +103,11 @@ struct Driver {
     greeted: mpsc::Receiver<Greeted>,
     tick: Interval,
     /// Until this ends, wake-ups are collected.
-    gather: Pin<Box<Sleep>>,
-    gathering: bool,
+    gather: Alarm,
     /// Until this ends, a resync rests.
-    rest: Pin<Box<Sleep>>,
-    resting: bool,
-    /// Numbers have changed that are not published yet.
-    stale: bool,
-    publish_later: Pin<Box<Sleep>>,
+    rest: Alarm,
+    /// When this ends, numbers are published that have changed.
+    publish_later: Alarm,
     publisher: Publisher,
     told: LinkState,
     /// The main thread waits to be told.
@@ -149,12 +145,9 @@ pub async fn run(parts: Parts) -> std::io::Result<()> {
         dialled,
         greeted,
         tick,
-        gather: Box::pin(sleep(Duration::ZERO)),
-        gathering: false,
-        rest: Box::pin(sleep(Duration::ZERO)),
-        resting: false,
-        stale: false,
-        publish_later: Box::pin(sleep(Duration::ZERO)),
+        gather: Alarm::new(),
+        rest: Alarm::new(),
+        publish_later: Alarm::new(),
         told: LinkState::default(),
         connected_anew: false,
         flush: None,
@@ -174,14 +167,11 @@ impl Driver {
             self.tell();
             self.flushed(now);
             self.identified(now);
-            if let Some(until_us) = self.replicator.rests_until_us().filter(|_| !self.resting) {
-                let rest = Duration::from_micros(until_us.saturating_sub(now.mono_us));
-                self.rest.as_mut().reset(tokio::time::Instant::now() + rest);
-                self.resting = true;
+            if let Some(until_us) = self.replicator.rests_until_us().filter(|_| !self.rest.is_set()) {
+                self.rest.set(Duration::from_micros(until_us.saturating_sub(now.mono_us)));
             }
-            if !self.publisher.publish(&self.replicator, &self.shared, now) && !self.stale {
-                self.publish_later.as_mut().reset(tokio::time::Instant::now() + PUBLISH_LATER);
-                self.stale = true;
+            if !self.publisher.publish(&self.replicator, &self.shared, now) && !self.publish_later.is_set() {
+                self.publish_later.set(PUBLISH_LATER);
             }
         }
     }
@@ -206,15 +196,11 @@ impl Driver {
             self.replicator.turn(now);
             progress = true;
         }
-        if self.resting && self.rest.as_mut().poll(cx).is_ready() {
-            self.resting = false;
+        if self.rest.poll_ringing(cx) {
             self.replicator.turn(now);
             progress = true;
         }
-        if self.stale && self.publish_later.as_mut().poll(cx).is_ready() {
-            self.stale = false;
-            progress = true;
-        }
+        progress |= self.publish_later.poll_ringing(cx);
         progress |= self.poll_woken(cx, now);
         match self.backend.poll_commands(&mut self.replicator, cx, now) {
             Ok(moved) => progress |= moved,
@@ -241,19 +227,15 @@ impl Driver {
 
     /// A wake-up by a worker.
     fn poll_woken(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
-        if self.gathering {
-            if self.gather.as_mut().poll(cx).is_pending() {
-                return false;
-            }
-            self.gathering = false;
+        if self.gather.is_set() && !self.gather.poll_ringing(cx) {
+            return false;
         }
         let Some(signal) = self.signals.of(self.party) else { return false };
         if signal.poll_raised(cx).is_pending() {
             return false;
         }
         self.replicator.woken(now);
-        self.gather.as_mut().reset(tokio::time::Instant::now() + GATHER);
-        self.gathering = true;
+        self.gather.set(GATHER);
         true
     }
 

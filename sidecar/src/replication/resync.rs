@@ -266,8 +266,8 @@ impl Replicator {
             self.resync.dump = Dump::Idle;
         }
         self.sweep_turn();
-        self.resync.pace.turn(now, self.resync.fetches, self.shared.serves_clients(now));
         let Some(job) = &mut self.resync.job else { return };
+        self.resync.pace.turn(now, self.resync.fetches, self.shared.serves_clients(now));
         if let Some(rate) = self.config.resync_rate {
             let passed = now.mono_ms().saturating_sub(job.budget_ms);
             job.budget_ms = now.mono_ms();
