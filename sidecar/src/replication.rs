@@ -14,6 +14,9 @@ pub(crate) mod inbox;
 mod marks;
 mod recency;
 mod sending;
+#[cfg(test)]
+mod testing;
+mod waiting;
 
 /// What waits for memcached, in bytes, beside one item.
 pub(crate) const UPSTREAM_OUTPUT: usize = apply::OUTPUT + resync::OUTPUT;

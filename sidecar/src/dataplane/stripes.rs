@@ -45,7 +45,7 @@ pub enum Mode {
     Exclusive,
 }
 
-/// What a party writes at once; see [`Stripes::acquire`].
+/// What a party writes between two looks of the shell at its output; see [`Stripes::acquire`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn(u8);
 
@@ -53,7 +53,7 @@ impl Turn {
     /// No turn: with a waiter nothing more is taken.
     pub const NONE: Self = Self(0);
 
-    /// The next one. Of 255 turns each has another number, which is enough to tell one from those before.
+    /// The next one. Of 255 turns each has another number: who holds a stripe for longer may go on once more.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 % u8::MAX + 1)

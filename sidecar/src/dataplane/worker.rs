@@ -200,7 +200,9 @@ impl Worker {
 
     /// Bytes for memcached; the shell takes them. They count as sent from here on.
     pub fn upstream_output(&mut self) -> &mut Vec<u8> {
-        self.turn = self.turn.next();
+        if !self.upstream.is_empty() {
+            self.turn = self.turn.next();
+        }
         self.changes.sent();
         &mut self.upstream
     }
@@ -221,6 +223,11 @@ impl Worker {
     /// Commands that memcached has not answered.
     pub fn in_flight(&self) -> usize {
         self.expected.len()
+    }
+
+    /// Clients that wait until somebody else is done with a stripe.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// What is known of memcached, while the connection to it is up.

@@ -56,7 +56,7 @@ pub(super) fn log(table: &mut Table<'_>, stats: &ReplicationStats) -> fmt::Resul
         ("records_applied", "Records of the peer that memcached took", stats.records_applied.get()),
         (
             "records_superseded",
-            "Records of the peer that were older than what was here",
+            "Records of the peer that were older than what was here or came with them",
             stats.records_superseded.get(),
         ),
         (

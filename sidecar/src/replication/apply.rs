@@ -83,61 +83,7 @@ impl Replicator {
         journal.set(Field::PeerNext, next);
     }
 
-    /// Tries the records again that waited for a stripe.
-    pub(super) fn apply_woken(&mut self, now: Now) {
-        if !self.connected {
-            for stripe in self.apply.blocked() {
-                self.shared.relinquish(stripe, self.party);
-            }
-            self.flush.retry_applies = true;
-            self.resync_woken();
-            return;
-        }
-        let blocked = self.apply.blocked();
-        for stripe in &blocked {
-            while let Some(ticket) = self.apply.unblock(*stripe) {
-                self.retry(ticket, now);
-                if self.apply.first_blocked(*stripe) == Some(ticket) {
-                    break;
-                }
-            }
-        }
-        self.resync_woken();
-        for stripe in blocked {
-            self.relinquish(stripe);
-        }
-    }
-
-    fn retry(&mut self, ticket: u64, now: Now) {
-        let Some(incoming) = self.apply.incoming(ticket).filter(|i| i.state == Progress::Waiting) else { return };
-        let batch = Arc::clone(&incoming.batch);
-        let (offset, len) = (incoming.offset, incoming.len);
-        let Some(record) = decode(&batch, offset, len) else { return };
-        let Some(key) = record.key() else { return };
-        if self.flush.wants_all_stripes() {
-            let stripe = self.shared.stripes.of(self.shared.hasher.hash(key));
-            self.apply.block(stripe, ticket);
-            self.flush.retry_applies = true;
-            return;
-        }
-        let state = self.start(ticket, &batch, record, key, now);
-        if let Some(incoming) = self.apply.incoming(ticket) {
-            incoming.state = state;
-        }
-    }
-
-    /// memcached's connection was lost with this record under way.
-    pub(super) fn apply_again(&mut self, ticket: u64) {
-        let Some(incoming) = self.apply.incoming(ticket) else { return };
-        let Progress::Busy(stripe) = incoming.state else { return };
-        incoming.state = Progress::Waiting;
-        self.apply.busy -= 1;
-        self.apply.block(stripe, ticket);
-        self.release(stripe);
-        self.shared.wake_replicator();
-    }
-
-    fn start(&mut self, ticket: u64, batch: &Batch, record: Record<'_>, key: &[u8], now: Now) -> Progress {
+    pub(super) fn start(&mut self, ticket: u64, batch: &Batch, record: Record<'_>, key: &[u8], now: Now) -> Progress {
         if !self.shared.accepts_key(key) {
             self.counters.refused += 1;
             return Progress::Done;
@@ -146,8 +92,7 @@ impl Replicator {
         let stripe = self.shared.stripes.of(hash);
         // A touch must not overtake the item that it is for.
         if self.apply.first_blocked(stripe).is_some_and(|earlier| earlier < ticket) {
-            self.apply.block(stripe, ticket);
-            return Progress::Waiting;
+            return self.wait((stripe, ticket), record, (hash, key));
         }
         let blind = |newest: Version| match record {
             // The marks are for this item only: nothing may come between them and its value.
@@ -163,16 +108,14 @@ impl Replicator {
         };
         let mode = if blind(self.shared.stripes.newest(stripe)) { Mode::Single } else { Mode::Exclusive };
         if !self.take_stripe(stripe, mode) {
-            self.apply.block(stripe, ticket);
-            return Progress::Waiting;
+            return self.wait((stripe, ticket), record, (hash, key));
         }
         let blind = mode == Mode::Single && blind(self.shared.stripes.newest(stripe));
         if mode == Mode::Single && !blind {
             // Somebody wrote between the look and the grasp: a conversation is needed after all.
             self.release(stripe);
             if !self.take_stripe(stripe, Mode::Exclusive) {
-                self.apply.block(stripe, ticket);
-                return Progress::Waiting;
+                return self.wait((stripe, ticket), record, (hash, key));
             }
         }
         if self.begin(ticket, batch, record, (hash, key), blind, now) {
@@ -193,60 +136,32 @@ impl Replicator {
         blind: bool,
         now: Now,
     ) -> bool {
-        let (entry, floor) = {
-            let journal = self.shared.journal();
-            (journal.get(hash, key), journal.version(Field::Floor))
-        };
-        let known =
-            entry.filter(|e| !self.shared.broken(if e.deleted { Rule::TombstonesWin } else { Rule::PendingWins }));
-        let flushed = |version| version <= self.shared.flush() && !self.shared.broken(Rule::FlushWins);
+        if self.is_superseded(&record, (hash, key)) {
+            self.counters.superseded += 1;
+            return false;
+        }
         match record {
             Record::Set { version, expiry, bulk, .. } => {
-                if known.is_some_and(|e| (e.version, e.deleted) > (version, false)) || flushed(version) {
-                    self.counters.superseded += 1;
-                    return false;
-                }
                 if self.local_expiry(batch, expiry).is_past(now.mono_ms()) {
                     return self.begin_delete(ticket, key, hash, version, blind);
                 }
                 if blind {
                     self.send_store(ticket, StoreMode::Set, None, now);
-                } else if bulk && version > floor {
+                } else if bulk && version > self.shared.journal().version(Field::Floor) {
                     self.send_store(ticket, StoreMode::Add, None, now);
                 } else {
                     self.send_inspect(ticket, key);
                 }
             }
-            Record::Delete { version, .. } => {
-                if known.is_some_and(|e| e.version > version) || flushed(version) {
-                    self.counters.superseded += 1;
-                    return false;
-                }
-                return self.begin_delete(ticket, key, hash, version, blind);
-            }
-            Record::Touch { item, version, .. } => {
-                let newer = |e: crate::state::table::Entry| {
-                    let touched = e.touch.is_some_and(|(touch, _)| touch >= version);
-                    let greater = touched && !self.shared.broken(Rule::GreaterTouchWins);
-                    e.version > item || (e.version == item && (e.deleted || greater))
-                };
-                if known.is_some_and(newer) || flushed(item) {
-                    self.counters.superseded += 1;
-                    return false;
-                }
-                self.send_inspect(ticket, key);
-            }
-            Record::Won { item, .. } => {
-                if known.is_some_and(|e| (e.version, e.deleted) > (item, false)) || flushed(item) {
-                    self.counters.superseded += 1;
-                    return false;
-                }
-                self.send_inspect(ticket, key);
-            }
+            Record::Delete { version, .. } => return self.begin_delete(ticket, key, hash, version, blind),
+            Record::Touch { .. } | Record::Won { .. } => self.send_inspect(ticket, key),
             Record::Have { version, .. } => {
-                if version > floor || known.is_some_and(|e| e.version >= version) {
+                let journal = self.shared.journal();
+                let known = self.known(&journal, (hash, key));
+                if version > journal.version(Field::Floor) || known.is_some_and(|e| e.version >= version) {
                     return false;
                 }
+                drop(journal);
                 self.send_inspect(ticket, key);
             }
             Record::Flush { .. } | Record::FlushAt { .. } | Record::Mark(_) => return false,

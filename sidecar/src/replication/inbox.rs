@@ -111,6 +111,21 @@ impl Apply {
         self.blocked.get(&stripe)?.front().copied()
     }
 
+    /// The last record that waits for this stripe.
+    pub(super) fn last_blocked(&self, stripe: Stripe) -> Option<u64> {
+        self.blocked.get(&stripe)?.back().copied()
+    }
+
+    /// The last record that waits for this stripe waits no more.
+    pub(super) fn unblock_last(&mut self, stripe: Stripe) {
+        if let Some(queue) = self.blocked.get_mut(&stripe) {
+            queue.pop_back();
+            if queue.is_empty() {
+                self.blocked.remove(&stripe);
+            }
+        }
+    }
+
     /// Takes the first record that waits for this stripe.
     pub(super) fn unblock(&mut self, stripe: Stripe) -> Option<u64> {
         let queue = self.blocked.get_mut(&stripe)?;

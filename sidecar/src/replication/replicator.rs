@@ -71,7 +71,7 @@ const NOTED_EVERY_MS: u64 = 1000;
 pub struct Counters {
     /// Records of the peer that changed something here.
     pub applied: u64,
-    /// Records of the peer that were older than what is here.
+    /// Records of the peer that were older than what is here, or than a later one that waited with them.
     pub superseded: u64,
     /// Records of the peer that memcached refused: the old value is deleted.
     pub refused: u64,
@@ -100,6 +100,8 @@ pub struct Replicator {
     pub(super) unnoted: Option<(Version, Version)>,
     noted_ms: u64,
     pub(super) upstream: Vec<u8>,
+    /// What is written to it until it is sent.
+    turn: Turn,
     pub(super) ops: VecDeque<Op>,
     pub(super) connected: bool,
     pub(super) apply: Apply,
@@ -137,6 +139,7 @@ impl Replicator {
             unnoted,
             noted_ms: now.mono_ms(),
             upstream: Vec::new(),
+            turn: Turn::NONE.next(),
             ops: VecDeque::new(),
             connected: false,
             counters: Counters::default(),
@@ -150,6 +153,9 @@ impl Replicator {
 
     /// Bytes for memcached; the shell takes them.
     pub fn upstream_output(&mut self) -> &mut Vec<u8> {
+        if !self.upstream.is_empty() {
+            self.turn = self.turn.next();
+        }
         &mut self.upstream
     }
 
@@ -309,8 +315,7 @@ impl Replicator {
     }
 
     pub(super) fn take_stripe(&self, stripe: Stripe, mode: Mode) -> bool {
-        self.shared.broken(Rule::StripesOrderWrites)
-            || self.shared.stripes.acquire(stripe, self.party, mode, Turn::NONE)
+        self.shared.broken(Rule::StripesOrderWrites) || self.shared.stripes.acquire(stripe, self.party, mode, self.turn)
     }
 
     /// Gives up a place in the queue for a stripe, unless a part of the replicator still waits for it. Returns whether

@@ -516,6 +516,7 @@ impl World {
             (floor, "floor"),
             (sidecar.workers.iter().any(|worker| worker.in_flight() > 0), "requests in flight"),
             (!sidecar.woken.is_empty(), "somebody to wake"),
+            (sidecar.workers.iter().any(|worker| worker.waiting() > 0), "clients wait for a stripe"),
         ]
         .into_iter()
         .filter_map(|(is, what)| is.then_some(what))
