@@ -184,15 +184,6 @@ impl Replicator {
     }
 
     fn send_delete(&mut self, ticket: u64, key: &[u8], hash: u64, version: Version, compare: Option<u64>) {
-        let peer = self.link.peer.as_ref().map_or(0, |peer| peer.boot);
-        // A log that is no more says nothing about when its deletes are settled: they are told back.
-        let place = match self.apply.incoming(ticket) {
-            Some(incoming) if incoming.log == peer => (List::Remote, incoming.seq),
-            _ => (List::Unsent, 0),
-        };
-        if !self.shared.broken(Rule::RemoteDeleteIsRemembered) {
-            self.shared.journal().note(hash, key, Write::Delete(version), place.0, place.1);
-        }
         self.shared.stripes.wrote(self.shared.stripes.of(hash), version);
         encode::delete(&mut self.upstream, key, compare);
         self.ops.push_back(Op::Delete(ticket));
@@ -366,11 +357,31 @@ impl Replicator {
             Response::Meta(meta) if meta.code == MetaCode::Exists => self.inspect_again(ticket),
             Response::Meta(_) => {
                 self.counters.applied += 1;
+                self.remember_delete(ticket);
                 self.finish(ticket);
             }
             _ => return Err(UpstreamError::Unexpected),
         }
         Ok(())
+    }
+
+    /// memcached does not hold the item any more. Not before that: a tombstone tells the peer that nothing is to be done here.
+    fn remember_delete(&mut self, ticket: u64) {
+        let peer = self.link.peer.as_ref().map_or(0, |peer| peer.boot);
+        let Some(incoming) = self.apply.incoming(ticket) else { return };
+        // A log that is no more says nothing about when its deletes are settled: they are told back.
+        let (list, seq) = match incoming.log == peer {
+            true => (List::Remote, incoming.seq),
+            false => (List::Unsent, 0),
+        };
+        let batch = Arc::clone(&incoming.batch);
+        let (offset, len) = (incoming.offset, incoming.len);
+        if let Some(Record::Delete { key, version } | Record::Set { key, version, .. }) = decode(&batch, offset, len)
+            && !self.shared.broken(Rule::RemoteDeleteIsRemembered)
+        {
+            let hash = self.shared.hasher.hash(key);
+            self.shared.journal().note(hash, key, Write::Delete(version), list, seq);
+        }
     }
 
     pub(super) fn touched(&mut self, ticket: u64, response: &Response<'_>) -> Result<(), UpstreamError> {
