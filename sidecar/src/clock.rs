@@ -54,6 +54,8 @@ pub struct Version(u64);
 impl Version {
     /// Older than every write.
     pub const ZERO: Version = Version(0);
+    /// No write is older. Below are the numbers that memcached itself gives to items, from 1 on.
+    pub const LEAST: Version = Version(1 << 40);
     /// Newer than every write.
     pub const MAX: Version = Version((1 << 63) - 1);
 
@@ -66,7 +68,7 @@ impl Version {
         Self(cas.min(Self::MAX.0))
     }
     /// The number, as it stands in memcached's CAS.
-    pub fn raw(self) -> u64 {
+    pub const fn raw(self) -> u64 {
         self.0
     }
     fn ticks(self) -> u64 {
@@ -80,7 +82,8 @@ impl Version {
     pub fn micros(self) -> u64 {
         self.ticks() >> COUNTER_BITS
     }
-    /// A number just below, which no replica gives to anything: what has it is older than this version, and equal to none.
+    /// A number just below, which no replica gives to anything: what has it is older than this version, and equal to none that was
+    /// given to a write.
     pub fn not_yet(self) -> Self {
         Self((self.ticks() << REPLICA_BITS).saturating_sub(1))
     }

@@ -1,7 +1,7 @@
 //! Appends and counters: only memcached knows what becomes of the item, so it is read back right behind and logged.
 //!
-//! A change of the same key that comes before the read-back is on its way takes it back, and its own serves both: a counter
-//! that everybody counts is read back once in a turn. Nobody is told of a change before the read-back is in the journal.
+//! A change of the same key right behind, before the read-back is on its way, takes it back, and its own serves both: a counter
+//! that everybody counts is read back once for many changes. Nobody is told of a change before the read-back is in the journal.
 
 use super::answer::{self, Outcome, To};
 use super::expect::{Expected, Hold, SessionId, What};
@@ -37,6 +37,8 @@ pub(super) struct Changes {
     became: Change,
     /// The read-back at the end of the upstream buffer.
     unsent: Option<Unsent>,
+    /// Win tokens on their way back.
+    returning: usize,
 }
 
 /// A read-back that can still be taken back.
@@ -57,6 +59,11 @@ impl Changes {
     /// Notes what became of a change.
     pub(super) fn became(&mut self, change: Change) {
         self.became = self.became.max(change);
+    }
+
+    /// A win token is back.
+    pub(super) fn returned(&mut self) {
+        self.returning = self.returning.saturating_sub(1);
     }
 
     /// What is in the upstream buffer is on its way.
@@ -184,7 +191,7 @@ impl Worker {
 
     /// The counter was changed but did not take its version: somebody inside memcached referred to the item. What it is
     /// now gets logged with its version, and the item gets that too, unless it is changed in between.
-    fn version_again(&mut self, batch: &mut Batch<'_>, hold: Hold, item: &Item<'_>, now: Now) {
+    pub(super) fn version_again(&mut self, batch: &mut Batch<'_>, hold: Hold, item: &Item<'_>, now: Now) {
         let record = self.records.front(hold.record).to_vec();
         let Some(key) = record_key(&record) else { return self.release_front(hold) };
         let Item { flags, value, version: small, .. } = *item;
@@ -235,6 +242,7 @@ impl Worker {
         self.versions.push_back(hold.version);
         encode::mark_stale(&mut self.upstream, key, item.raw());
         let hold = self.record(hold, &Record::Delete { key, version: hold.version });
+        self.changes.returning += 1;
         self.withhold(self.answering, What::GivenBack { hold, item, ours: true });
         for index in 0..self.changes.waiting.len().saturating_sub(1) {
             if let Some((id, _)) = self.changes.waiting.get(index) {
@@ -259,15 +267,18 @@ impl Worker {
 
     /// The versions to which the token of a key is being given back.
     fn giving_back(&self, hash: u64) -> impl Iterator<Item = Version> {
-        self.expected.iter().filter_map(move |expected| match expected.what {
-            What::GivenBack { hold, item, ours: true } if hold.hash == hash => Some(item),
+        let given_back = move |expected: &Expected| match expected.what {
+            What::GivenBack { hold, item, ours } => Some((hold.hash, item, ours)),
             _ => None,
-        })
+        };
+        let all = self.expected.iter().filter_map(given_back).take(self.changes.returning);
+        all.filter(move |(of, _, ours)| *ours && *of == hash).map(|(_, item, _)| item)
     }
 
     /// The token of an item is free: whoever has it from now on, it is not us.
     pub(super) fn token_freed(&mut self, hash: u64) {
-        for expected in &mut self.expected {
+        let given_back = |expected: &'_ &mut Expected| matches!(expected.what, What::GivenBack { .. });
+        for expected in self.expected.iter_mut().filter(given_back).take(self.changes.returning) {
             if let What::GivenBack { hold, ours, .. } = &mut expected.what {
                 *ours &= hold.hash != hash;
             }

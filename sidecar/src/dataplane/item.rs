@@ -21,6 +21,13 @@ pub(crate) struct Item<'a> {
 }
 
 impl Item<'_> {
+    /// Whether it is a counter with a number of memcached's own, which no version is so small as.
+    pub(crate) fn lacks_version(&self) -> bool {
+        let counter =
+            || std::str::from_utf8(self.value).is_ok_and(|text| text.trim_end_matches(' ').parse::<u64>().is_ok());
+        self.version < Version::LEAST && counter()
+    }
+
     pub(crate) fn expiry(&self, now: Now) -> Expiry {
         expiry_of_ttl(self.ttl, now)
     }

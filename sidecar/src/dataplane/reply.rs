@@ -225,6 +225,7 @@ impl Worker {
             }
             What::MetaDebug { hide } => self.meta_debugged(id, response, hide)?,
             What::GivenBack { hold, .. } => {
+                self.changes.returned();
                 self.release_front(hold);
                 if let Some(session) = self.session(id) {
                     session.giving_back = session.giving_back.saturating_sub(1);
@@ -358,6 +359,9 @@ impl Worker {
     /// A write of which only the key is known for sure: what is there now is logged.
     fn recovered(&mut self, batch: &mut Batch<'_>, hold: Hold, item: Option<Item<'_>>, now: Now) {
         let Some(item) = item else { return self.commit_delete(batch, hold) };
+        if item.lacks_version() {
+            return self.version_again(batch, hold, &item, now);
+        }
         let mut touch = Vec::new();
         if item.version != hold.version
             && let Some(key) = record_key(self.records.front(hold.record))

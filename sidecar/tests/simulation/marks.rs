@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sidecar::clock::Version;
+
 use crate::client::{Asked, Meta, Request};
 use crate::memcached::ItemView;
 
 /// CAS numbers below are no versions but memcached's own: a counter that it replaced has one until it is read back. A cas with
 /// one fails, and nothing of it may be left in the end.
-pub(crate) const OWN_CAS: u64 = 1 << 40;
+pub(crate) const OWN_CAS: u64 = Version::LEAST.raw();
 
 #[derive(Debug, Default)]
 struct Told {

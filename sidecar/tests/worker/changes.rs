@@ -191,6 +191,35 @@ fn with_the_connection_all_of_them_are_in_doubt() {
     assert!(turn.is_free());
 }
 
+/// memcached lost the version of a counter, and then the connection is lost: it gets one all the same.
+#[test]
+fn a_counter_without_a_version_gets_one_after_the_connection_is_back() {
+    for (answers, value, again) in [
+        ("", "7", true),
+        ("VA 1\r\n7\r\n", "7", true),
+        ("VA 1\r\n7\r\nHD\r\n", "7 ", true),
+        ("VA 1\r\n7\r\nHD\r\nVA 1 f0 t-1 c5 kk\r\n7\r\n", "7", true),
+        ("", "text", false),
+    ] {
+        let mut turn = Turn::of(["incr k 1\r\n", "get l\r\n"]);
+        let version = turn.version(0);
+        turn.answer(answers);
+        turn.rig.sent(0);
+        turn.rig.workers[0].upstream_lost();
+        turn.rig.workers[0].upstream_connected(LIMITS, Content::Same, NOW);
+        assert_eq!(turn.rig.sent(0), format!("{READ_BACK}\r\n"), "{answers:?}");
+        turn.answer(&format!("VA {} f0 t-1 c5 kk\r\n{value}\r\n", value.len()));
+        let sent = turn.rig.sent(0);
+        assert_eq!(sent == format!("ma k D0 E{version} C5\r\nme k\r\n"), again, "{answers:?}: {sent}");
+        let logged = turn.logged();
+        assert_eq!(logged.contains(&format!("set {version} {value}")), again, "{answers:?}: {logged:?}");
+        if again {
+            turn.answer(&format!("HD\r\nME k exp=-1 la=0 cas={version} fetch=no cls=1 size=64\r\n"));
+        }
+        assert!(turn.is_free(), "{answers:?}");
+    }
+}
+
 /// Whoever is answered finds that the win token is given back.
 #[test]
 fn all_wait_until_the_win_token_is_given_back() {
