@@ -125,6 +125,38 @@ fn a_write_after_a_flush_survives_on_both_sides() {
 }
 
 /// A watermark is sent while a write is on its way to memcached, and then table and log forget that write.
+/// A side hears of the other one's flush while its own, which is newer, is asked for; then its sidecar is restarted.
+fn older_flush_of_the_peer(rules: Rules) -> Result<(), String> {
+    let mut world = World::new(plan(rules));
+    world.same_clocks();
+    world.heal()?;
+    world.block([true; 2]);
+    world.cut();
+    world.tell(0, "flush_all\r\n", "OK")?;
+    world.pass_time(1000);
+    world.tell(0, "set k0 0 0 3\r\nold\r\n", "STORED")?;
+    world.pass_time(1000);
+    // A write in flight holds it up.
+    world.ask_by_another(1, "set k1 0 0 1\r\nx\r\n");
+    world.ask_only(1, "flush_all\r\n");
+    world.block([false; 2]);
+    for _ in 0..20 {
+        world.tend_link();
+        world.exchange_link_only()?;
+        world.pass_time(20_000);
+    }
+    world.block([true; 2]);
+    (0..4).try_for_each(|_| world.run_all(1))?;
+    world.restart_sidecar(1, false, false);
+    world.heal()?;
+    (0..2).try_for_each(|side| expect(&world, side, "k0", None))
+}
+
+#[test]
+fn an_older_flush_of_the_peer_takes_nothing_back() {
+    needs(Rule::FlushOnlyRises, older_flush_of_the_peer);
+}
+
 fn watermark_with_a_write_in_flight(rules: Rules) -> Result<(), String> {
     let mut world = World::new(Plan { entries: 3, backlog: 4 << 10, ..plan(rules) });
     world.heal()?;

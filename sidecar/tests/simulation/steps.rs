@@ -41,6 +41,13 @@ impl World {
         }
     }
 
+    /// The same of a client that is not heard of again.
+    pub(crate) fn ask_by_another(&mut self, side: usize, request: &str) {
+        let known = self.clients[side][0].session.take();
+        self.ask_only(side, request);
+        self.clients[side][0].session = known;
+    }
+
     /// A client's request: its answer, without the last line end. Nothing travels between the sides.
     pub(crate) fn answer(&mut self, side: usize, request: &str) -> Result<String, String> {
         self.ask_only(side, request);

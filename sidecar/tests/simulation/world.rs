@@ -286,7 +286,7 @@ impl World {
     }
 
     /// Makes a connection where there is none, and breaks one that a side gave up.
-    fn tend_link(&mut self) {
+    pub(crate) fn tend_link(&mut self) {
         let failed = |replica: &mut Replica| {
             replica.sidecar.as_mut().is_none_or(|sidecar| sidecar.replicator.link_failed().is_some())
         };
