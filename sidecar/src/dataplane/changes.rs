@@ -194,15 +194,10 @@ impl Worker {
     pub(super) fn version_again(&mut self, batch: &mut Batch<'_>, hold: Hold, item: &Item<'_>, now: Now) {
         let record = self.records.front(hold.record).to_vec();
         let Some(key) = record_key(&record) else { return self.release_front(hold) };
-        let Item { flags, value, version: small, .. } = *item;
-        let mut bytes = Vec::with_capacity(value.len() + key.len() + 64);
-        let version = hold.version;
-        let marks = item.marks;
-        Record::Set { key, version, flags, expiry: item.expiry(now), bulk: false, marks, value }.encode(&mut bytes);
-        self.log(batch, hold, &bytes);
+        self.log_item(batch, hold, (key, hold.version), item, now);
         self.records.consume(hold.record);
         self.versions.pop_front();
-        self.set_version(key, hold, small);
+        self.set_version(key, hold, item.version);
     }
 
     fn set_version(&mut self, key: &[u8], hold: Hold, small: Version) {

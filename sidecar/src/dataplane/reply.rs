@@ -379,14 +379,26 @@ impl Worker {
     pub(super) fn commit_item(&mut self, batch: &mut Batch<'_>, hold: Hold, item: &Item<'_>, now: Now) {
         let record = self.records.front(hold.record).to_vec();
         let Some(key) = record_key(&record) else { return self.release_front(hold) };
-        let Item { version, flags, marks, took_token, value, .. } = *item;
+        self.log_item(batch, hold, (key, item.version), item, now);
+        match item.took_token {
+            true => self.give_back(key, hold, item.version),
+            false => self.release_front(hold),
+        }
+    }
+
+    /// Logs what was found of a key, with this version.
+    pub(super) fn log_item(
+        &mut self,
+        batch: &mut Batch<'_>,
+        hold: Hold,
+        (key, version): (&[u8], Version),
+        item: &Item<'_>,
+        now: Now,
+    ) {
+        let Item { flags, marks, value, .. } = *item;
         let mut bytes = Vec::with_capacity(value.len() + key.len() + 64);
         Record::Set { key, version, flags, expiry: item.expiry(now), bulk: false, marks, value }.encode(&mut bytes);
         self.log(batch, hold, &bytes);
-        match took_token {
-            true => self.give_back(key, hold, version),
-            false => self.release_front(hold),
-        }
     }
 
     /// A touch is done; `hit`: the item, and whether its win token was taken by that.

@@ -136,7 +136,11 @@ impl Replicator {
         blind: bool,
         now: Now,
     ) -> bool {
-        if self.is_superseded(&record, (hash, key)) {
+        let (known, floor) = {
+            let journal = self.shared.journal();
+            (self.known(&journal, (hash, key)), journal.version(Field::Floor))
+        };
+        if self.is_superseded(&record, known) {
             self.counters.superseded += 1;
             return false;
         }
@@ -147,7 +151,7 @@ impl Replicator {
                 }
                 if blind {
                     self.send_store(ticket, StoreMode::Set, None, now);
-                } else if bulk && version > self.shared.journal().version(Field::Floor) {
+                } else if bulk && version > floor {
                     self.send_store(ticket, StoreMode::Add, None, now);
                 } else {
                     self.send_inspect(ticket, key);
@@ -156,12 +160,9 @@ impl Replicator {
             Record::Delete { version, .. } => return self.begin_delete(ticket, key, hash, version, blind),
             Record::Touch { .. } | Record::Won { .. } => self.send_inspect(ticket, key),
             Record::Have { version, .. } => {
-                let journal = self.shared.journal();
-                let known = self.known(&journal, (hash, key));
-                if version > journal.version(Field::Floor) || known.is_some_and(|e| e.version >= version) {
+                if version > floor || known.is_some_and(|e| e.version >= version) {
                     return false;
                 }
-                drop(journal);
                 self.send_inspect(ticket, key);
             }
             Record::Flush { .. } | Record::FlushAt { .. } | Record::Mark(_) => return false,

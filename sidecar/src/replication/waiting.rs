@@ -22,7 +22,8 @@ impl Replicator {
         record: Record<'_>,
         (hash, key): (u64, &[u8]),
     ) -> Progress {
-        if self.is_superseded(&record, (hash, key)) {
+        let known = self.known(&self.shared.journal(), (hash, key));
+        if self.is_superseded(&record, known) {
             self.counters.superseded += 1;
             // Whoever tried to take it is waited for otherwise.
             self.relinquish(stripe);
@@ -52,9 +53,8 @@ impl Replicator {
         journal.get(hash, key).filter(|entry| !broken(entry))
     }
 
-    /// Whether a record is older than what is known without asking memcached.
-    pub(super) fn is_superseded(&self, record: &Record<'_>, (hash, key): (u64, &[u8])) -> bool {
-        let known = self.known(&self.shared.journal(), (hash, key));
+    /// Whether a record is older than what is [`known`](Self::known) of its key, without asking memcached.
+    pub(super) fn is_superseded(&self, record: &Record<'_>, known: Option<Entry>) -> bool {
         let flushed = |version| version <= self.shared.flush() && !self.shared.broken(Rule::FlushWins);
         match *record {
             Record::Set { version, .. } => {

@@ -6,6 +6,17 @@ use crate::marks::OWN_CAS;
 use crate::scenarios::{expect, flushed_behind_a_newer_write, plan};
 use crate::world::World;
 
+/// Both sides hold `k0` with the value `old`, and a moment has passed.
+fn both_hold_an_item() -> Result<World, String> {
+    let mut world = World::new(plan(Rules::HOLD));
+    world.same_clocks();
+    world.heal()?;
+    world.tell(0, "set k0 0 0 3\r\nold\r\n", "STORED")?;
+    world.heal()?;
+    world.pass_time(1000);
+    Ok(world)
+}
+
 /// While a flush is swept, a meta command finds nothing of what is flushed, and all of what is newer.
 #[test]
 fn meta_commands_before_the_sweep() -> Result<(), String> {
@@ -110,12 +121,7 @@ fn a_stale_item_that_came_by_half_is_another() -> Result<(), String> {
         cas.ok_or(seen)
     };
     for commands in 1..=3 {
-        let mut world = World::new(plan(Rules::HOLD));
-        world.same_clocks();
-        world.heal()?;
-        world.tell(0, "set k0 0 0 3\r\nold\r\n", "STORED")?;
-        world.heal()?;
-        world.pass_time(1000);
+        let mut world = both_hold_an_item()?;
         world.tell(0, "md k0 I\r\n", "HD")?;
         let stale = cas(&mut world, 0)?;
         world.hand_over(0)?;
@@ -148,12 +154,7 @@ fn a_wrong_answer_to_the_replicator() -> Result<(), String> {
         ("delete k0\r\n", "DELETED"),
     ] {
         for answer in answers {
-            let mut world = World::new(plan(Rules::HOLD));
-            world.same_clocks();
-            world.heal()?;
-            world.tell(0, "set k0 0 0 3\r\nold\r\n", "STORED")?;
-            world.heal()?;
-            world.pass_time(1000);
+            let mut world = both_hold_an_item()?;
             world.tell(0, request, told)?;
             world.hand_over(0)?;
             if world.wrong_answer(1, answer).is_err() {
